@@ -1,0 +1,168 @@
+"""Outputs that are finished or absent: the one way geoseg puts a file under its name.
+
+Every writer works in a hidden folder beside the output. Only when all is written, read back and flushed to disk do the
+files take their names, the main one last. A run that dies leaves nothing but that folder, and the next run of the same
+command takes it over. A lock inside it keeps two runs from writing one output.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from geoseg.errors import OutputError, OutputExistsError
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The hidden folder in which one output is made.
+
+    Attributes:
+        target: the output's final path.
+        folder: where its files are made, on the same file system.
+    """
+
+    target: Path
+    folder: Path
+
+    @property
+    def main(self) -> Path:
+        """Where to make the output itself."""
+        return self.folder / self.target.name
+
+    def sidecar(self, suffix: str) -> Path:
+        """Where to make a file that stands beside the output: its name with `suffix` added."""
+        return self.folder / (self.target.name + suffix)
+
+    def beside(self, name: str) -> Path:
+        """Where to make a file of another name that is published beside the output."""
+        return self.folder / name
+
+    def scratch(self, name: str) -> Path:
+        """Where to keep a file that is never published."""
+        scratch = self.folder / "scratch"
+        scratch.mkdir(exist_ok=True)
+        return scratch / name
+
+
+def refuse_existing(target: Path, overwrite: bool) -> None:
+    """Say early that an output is there already, or that its folder is not.
+
+    Raises:
+        OutputExistsError: `target` exists and `overwrite` is false.
+        OutputError: the folder does not exist or cannot be written to.
+    """
+    if os.path.lexists(target) and not overwrite:
+        raise OutputExistsError(f"{target} exists already; choose another name or give --overwrite")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{target}: the folder {target.parent} cannot be written to; check its permissions")
+
+
+@contextmanager
+def new_output(target: Path, *, overwrite: bool = False) -> Iterator[Workspace]:
+    """Make an output (a file with its sidecars, or a folder) that appears under its name only when complete.
+
+    Inside the block, write `workspace.main` and any sidecars. On leaving it they are flushed to disk and renamed, the
+    sidecars first; on an error everything is removed.
+
+    Raises:
+        OutputExistsError: `target` exists and `overwrite` is false.
+        OutputError: the folder cannot be written, the disk is full, or another run is writing the same output.
+    """
+    target = Path(os.path.abspath(target))
+    refuse_existing(target, overwrite)
+    if target.is_dir() and not target.is_symlink() and not _is_ours(target):
+        raise OutputExistsError(f"{target} is a folder that geoseg did not make; choose another name")
+    folder = target.parent / f".{target.name}.partial"
+    with _locked(folder, target):
+        try:
+            _clear(folder)
+            workspace = Workspace(target, folder)
+            yield workspace
+            if not workspace.main.exists():
+                raise OutputError(f"{target}: nothing was written")
+            refuse_existing(target, overwrite)
+            _publish(workspace)
+        except OSError as error:
+            raise _translated(error, target) from error
+        finally:
+            _clear(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+MARKER = ".geoseg"
+"""A folder that geoseg made holds a file of this name; only such folders are ever replaced."""
+
+
+def _is_ours(folder: Path) -> bool:
+    return (folder / MARKER).is_file() or not any(folder.iterdir())
+
+
+@contextmanager
+def _locked(folder: Path, target: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(f"{target} is being written by another run; wait for it or choose another name") from error
+    except OSError as error:
+        raise _translated(error, target) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        (folder / "lock").unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.name == "lock":
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _publish(workspace: Workspace) -> None:
+    target = workspace.target
+    if workspace.main.is_dir():
+        (workspace.main / MARKER).touch()
+    for path in sorted(workspace.folder.rglob("*")):
+        if path.is_file() and path.name != "lock" and "scratch" not in path.relative_to(workspace.folder).parts:
+            _flush(path)
+    sidecars = [
+        entry for entry in workspace.folder.iterdir() if entry.name not in {"lock", "scratch", workspace.main.name}
+    ]
+    for entry in sidecars:
+        os.replace(entry, target.parent / entry.name)
+    if target.is_dir() and not target.is_symlink():
+        os.replace(target, workspace.folder / "replaced")
+    os.replace(workspace.main, target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _translated(error: OSError, target: Path) -> OutputError:
+    if isinstance(error, OutputError):
+        return error
+    reason = error.strerror or str(error)
+    return OutputError(f"{target}: cannot be written: {reason}. Nothing was left under that name")

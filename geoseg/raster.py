@@ -1,0 +1,91 @@
+"""The one door through which geoseg opens rasters."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from geoseg.errors import GeosegError, SceneError
+
+BLOCK_CACHE = 64_000_000
+"""Bytes of decoded blocks GDAL may hold, per process: enough for overlapping windows, whatever the scene's size."""
+
+_SETTINGS: dict[str, Any] = {
+    "GDAL_CACHEMAX": BLOCK_CACHE,
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "GDAL_TIFF_INTERNAL_MASK": "YES",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+}
+
+# What a file's first bytes say it is. A VRT named scene.tif would otherwise open as a VRT and read any file it names.
+_MAGIC = (
+    (b"II*\0", "GTiff"),
+    (b"MM\0*", "GTiff"),
+    (b"II+\0", "GTiff"),
+    (b"MM\0+", "GTiff"),
+    (b"\0\0\0\x0cjP  ", "JP2OpenJPEG"),
+    (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
+    (b"\x89PNG", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"EHFA_HEADER", "HFA"),
+    (b"\x89HDF\r\n\x1a\n", "netCDF"),
+    (b"CDF\x01", "netCDF"),
+    (b"CDF\x02", "netCDF"),
+)
+
+
+def gdal_settings() -> rasterio.Env:
+    """GDAL's settings for reading and writing: set here, not taken from the user's environment."""
+    return rasterio.Env(**_SETTINGS)
+
+
+def open_raster(path: str | Path, *, error: type[GeosegError] = SceneError) -> rasterio.DatasetReader:
+    """Open a raster for reading.
+
+    Raises:
+        GeosegError: of the given type, when it is missing, no regular file, not a raster, or broken.
+    """
+    driver = _driver(str(path), error)
+    try:
+        with gdal_settings():
+            return rasterio.open(path, driver=driver)
+    except (RasterioError, UnicodeError, ValueError) as cause:
+        raise error(f"{path}: cannot be opened as a raster: {first_line(cause)}") from cause
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a foreign error's text, to stand in a sentence of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _driver(path: str, error: type[GeosegError]) -> str | None:
+    """The driver that a local file's content asks for, None for URLs and GDAL's virtual paths."""
+    if "://" in path or path.startswith("/vsi"):
+        return None
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise error(f"{path}: is {kind}; a raster file such as a GeoTIFF is needed")
+        with open(path, "rb") as file:
+            head = file.read(16)
+    except FileNotFoundError as cause:
+        raise error(f"{path}: there is no such file") from cause
+    except (OSError, ValueError) as cause:
+        raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
+    if not head:
+        raise error(f"{path}: the file is empty; a raster such as a GeoTIFF is needed")
+    for magic, driver in _MAGIC:
+        if head.startswith(magic):
+            return driver
+    if path.lower().endswith(".vrt"):
+        return "VRT"
+    raise error(f"{path}: is not a raster that geoseg reads; it takes GeoTIFF, COG, JPEG 2000, VRT, PNG and netCDF")

@@ -1,0 +1,162 @@
+"""Scenes in one raster file: GeoTIFF, COG, VRT, JPEG 2000."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from geoseg.errors import BandMismatchError, SceneError
+from geoseg.grid import Grid
+from geoseg.raster import first_line, gdal_settings, open_raster
+from geoseg.scene import require_inside
+
+logger = logging.getLogger(__name__)
+
+
+class GeoTiffScene:
+    """A scene in one raster file, read window by window; each thread opens its own handle.
+
+    A pixel is valid when every band used has data there: not its declared nodata, not NaN or infinite, and inside the
+    file's masks (internal, `.msk`, and alpha bands that are not used as data).
+
+    Raises:
+        SceneError: missing, broken, complex, or without pixels a map could be drawn on.
+        BandMismatchError: a band asked for is not there.
+    """
+
+    def __init__(self, path: str | Path, *, bands: tuple[str, ...] | None = None, nodata: float | None = None) -> None:
+        self.name = str(path)
+        self._path = path
+        self._local = threading.local()
+        with open_raster(path) as dataset:
+            _refuse_unfit(dataset, self.name)
+            self.grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+            names = _band_names(dataset)
+            self._indexes = _select(bands, names, _alpha_indexes(dataset), self.name)
+            self.bands = tuple(names[index - 1] for index in self._indexes)
+            dtypes = [dataset.dtypes[index - 1] for index in self._indexes]
+            self.dtype = str(np.result_type(*dtypes))
+            if np.dtype(self.dtype).kind == "c":
+                raise SceneError(f"{self.name}: has complex values; geoseg needs real ones, such as the amplitude")
+            self._nodata = tuple(
+                dataset.nodatavals[index - 1] if nodata is None else nodata for index in self._indexes
+            )
+            self._masks = _mask_indexes(dataset, self._indexes)
+        if self.grid.crs is None:
+            logger.warning("%s has no CRS; working in its pixel coordinates", self.name)
+
+    def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Pixels of a window inside the scene; see `Scene.read`."""
+        require_inside(window, self.grid, self.name)
+        dataset = self._dataset()
+        try:
+            with gdal_settings():
+                values = dataset.read(self._indexes, window=window, out_dtype=self.dtype)
+                valid = np.ones(values.shape[1:], bool)
+                for index in self._masks:
+                    valid &= self._mask(dataset, index, window) != 0
+        except RasterioError as error:
+            raise SceneError(f"{self.name}: cannot read {window}: {first_line(error)}; the file may be damaged") from error
+        for band, nodata in zip(values, self._nodata, strict=True):
+            if nodata is not None and not np.isnan(nodata):
+                valid &= band != nodata
+            if band.dtype.kind == "f":
+                valid &= np.isfinite(band)
+        return values, valid
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_local"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._local = threading.local()
+
+    def _dataset(self) -> rasterio.DatasetReader:
+        # GDAL handles must not be shared by threads.
+        if not hasattr(self._local, "dataset"):
+            self._local.dataset = open_raster(self._path)
+        return self._local.dataset
+
+    @staticmethod
+    def _mask(dataset: rasterio.DatasetReader, index: int, window: Window) -> npt.NDArray[Any]:
+        if dataset.colorinterp[index - 1] == ColorInterp.alpha:
+            return np.asarray(dataset.read(index, window=window))
+        return np.asarray(dataset.read_masks(index, window=window))
+
+
+def _refuse_unfit(dataset: rasterio.DatasetReader, name: str) -> None:
+    if dataset.count == 0:
+        hint = f"; it holds {dataset.subdatasets[0]} and others, name one of those" if dataset.subdatasets else ""
+        raise SceneError(f"{name}: has no bands{hint}")
+    if dataset.crs is None and dataset.transform.is_identity:
+        points, _ = dataset.gcps
+        if points or dataset.rpcs:
+            kind = "ground control points" if points else "RPC coefficients"
+            raise SceneError(f"{name}: is placed by {kind} only; make a georeferenced copy with 'gdalwarp IN OUT' first")
+
+
+def _band_names(dataset: rasterio.DatasetReader) -> tuple[str, ...]:
+    """Descriptions where there are any; a band without one, or with another's, is named by its number."""
+    described = [(text or "").strip() for text in dataset.descriptions]
+    return tuple(
+        text if text and described.count(text) == 1 else f"band_{number}"
+        for number, text in enumerate(described, start=1)
+    )
+
+
+def _alpha_indexes(dataset: rasterio.DatasetReader) -> tuple[int, ...]:
+    """Bands tagged alpha. One that is described as something else (near infrared, say) is data all the same."""
+    return tuple(
+        number
+        for number, kind in enumerate(dataset.colorinterp, start=1)
+        if kind == ColorInterp.alpha and (dataset.descriptions[number - 1] or "alpha").strip().lower() == "alpha"
+    )
+
+
+def _select(
+    bands: tuple[str, ...] | None, names: tuple[str, ...], alpha: tuple[int, ...], scene: str
+) -> tuple[int, ...]:
+    """1-based numbers of the bands asked for; all but alpha by default."""
+    if bands is None:
+        indexes = tuple(number for number in range(1, len(names) + 1) if number not in alpha)
+        if not indexes:
+            raise BandMismatchError(f"{scene}: has nothing but an alpha band; name the bands to use with --bands")
+        return indexes
+    lower = [name.lower() for name in names]
+    indexes = ()
+    for band in bands:
+        if band.lower() in lower:
+            indexes += (lower.index(band.lower()) + 1,)
+        elif band.isdecimal() and 1 <= int(band) <= len(names):
+            indexes += (int(band),)
+        else:
+            raise BandMismatchError(f"{scene}: has no band '{band}'; it has {', '.join(names)} (or 1 to {len(names)})")
+    if len(set(indexes)) != len(indexes):
+        raise BandMismatchError(f"{scene}: a band is named twice in --bands {','.join(bands)}; name each once")
+    return indexes
+
+
+def _mask_indexes(dataset: rasterio.DatasetReader, used: tuple[int, ...]) -> tuple[int, ...]:
+    """Bands whose mask says where data is: one for a mask of the whole file, and alpha bands not used as data.
+
+    GDAL reports an alpha band as the mask of the others; that is left to the alpha band itself, which counts only when
+    it is not data.
+    """
+    masks = [number for number in _alpha_indexes(dataset) if number not in used]
+    for number in used:
+        flags = dataset.mask_flag_enums[number - 1]
+        if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
+            masks.append(number)
+            break
+        if not {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha} & set(flags):
+            masks.append(number)
+    return tuple(masks)

@@ -1,0 +1,87 @@
+"""What a scene is to the rest of geoseg, whatever files it is made of."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geoseg.errors import SceneError
+from geoseg.grid import Grid
+
+
+@runtime_checkable
+class Scene(Protocol):
+    """A raster to be mapped. Scenes are lazy, can be pickled, and may be read from many threads.
+
+    Attributes:
+        name: what to call it in messages: usually its path.
+        grid: its georeferencing.
+        bands: names of the bands that `read` returns, in order; "band_1" and so on where the files name none.
+        dtype: numpy type of the values that `read` returns.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def grid(self) -> Grid: ...  # noqa: D102
+    @property
+    def bands(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def dtype(self) -> str: ...  # noqa: D102
+
+    def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Pixels of a window inside the scene.
+
+        Returns:
+            values (bands, rows, cols) in `dtype`, and validity (rows, cols): False where any band has no data.
+        """
+
+
+def is_unnamed(bands: tuple[str, ...]) -> bool:
+    """True when the names only count the bands, and so say nothing of what is in them.
+
+    >>> is_unnamed(("band_1", "band_2")), is_unnamed(("red", "nir"))
+    (True, False)
+    """
+    return all(re.fullmatch(r"band_\d+", name) for name in bands)
+
+
+def require_inside(window: Window, grid: Grid, name: str) -> None:
+    """Refuse a window that reaches beyond the scene."""
+    row, col = window.row_off, window.col_off
+    if row < 0 or col < 0 or row + window.height > grid.height or col + window.width > grid.width:
+        raise SceneError(f"{name}: the window {window} reaches beyond the scene of {grid.height} x {grid.width} pixels")
+
+
+class ArrayScene:
+    """A scene in memory: the fake that tests and notebooks use, and the least that a reader must do."""
+
+    def __init__(
+        self,
+        values: npt.NDArray[Any],
+        valid: npt.NDArray[np.bool_] | None = None,
+        *,
+        grid: Grid | None = None,
+        bands: tuple[str, ...] | None = None,
+        name: str = "array",
+    ) -> None:
+        """Hold `values` (bands, rows, cols), valid everywhere unless `valid` (rows, cols) says otherwise."""
+        from affine import Affine
+
+        count, height, width = values.shape
+        self.name = name
+        self.grid = grid or Grid(None, Affine.identity(), height, width)
+        self.bands = bands or tuple(f"band_{number}" for number in range(1, count + 1))
+        self.dtype = str(values.dtype)
+        self._values = values
+        self._valid = np.ones((height, width), bool) if valid is None else valid
+
+    def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Pixels of a window inside the scene; see `Scene.read`."""
+        require_inside(window, self.grid, self.name)
+        rows, cols = window.toslices()
+        return self._values[:, rows, cols], self._valid[rows, cols]
