@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from pathlib import Path
 from typing import Any
 
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.errors import GeosegError, SceneError
 
@@ -54,7 +55,9 @@ def open_raster(path: str | Path, *, error: type[GeosegError] = SceneError) -> r
     """
     driver = _driver(str(path), error)
     try:
-        with gdal_settings():
+        with gdal_settings(), warnings.catch_warnings():
+            # No georeferencing is legal; whoever needs it says so in a sentence of its own.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(path, driver=driver)
     except (RasterioError, UnicodeError, ValueError) as cause:
         raise error(f"{path}: cannot be opened as a raster: {first_line(cause)}") from cause

@@ -1,0 +1,43 @@
+"""Land-cover maps from satellite and aerial scenes.
+
+The steps of the job are functions of this package: `tile`, `train`, `predict`, `vectorize`, `evaluate`, and `run` for
+all of them. They are imported when first used, so that `import geoseg` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geoseg.assessment.evaluate import evaluate as evaluate
+    from geoseg.chips.tiler import tile as tile
+    from geoseg.prediction.predict import predict as predict
+    from geoseg.readers import open_scene as open_scene
+    from geoseg.training.fit import train as train
+    from geoseg.vectors.vectorize import vectorize as vectorize
+    from geoseg.workflow import run as run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "evaluate": "geoseg.assessment.evaluate",
+    "open_scene": "geoseg.readers",
+    "predict": "geoseg.prediction.predict",
+    "run": "geoseg.workflow",
+    "tile": "geoseg.chips.tiler",
+    "train": "geoseg.training.fit",
+    "vectorize": "geoseg.vectors.vectorize",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'geoseg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

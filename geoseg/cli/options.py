@@ -1,0 +1,152 @@
+"""What the commands share: their class, their options, and how results and errors are told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geoseg.errors import GeosegError
+from geoseg.registry import suggestion
+
+
+class Command(click.Command):
+    """A command that tells every foreseen failure in one line and ends with the right exit code.
+
+    It adds `-q`, `-v` and `--debug`, switches the progress bars on, and turns KeyboardInterrupt into exit code 130.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [
+            click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but the result."),
+            click.Option(["-v", "--verbose"], is_flag=True, help="Say more."),
+            click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors become one line on stderr."""
+        from geoseg import progress
+
+        quiet, verbose, debug = (ctx.params.pop(name) for name in ("quiet", "verbose", "debug"))
+        _log_to_stderr(quiet, verbose)
+        progress.enable(not quiet)
+        try:
+            return super().invoke(ctx)
+        except GeosegError as error:
+            if debug:
+                raise
+            _say(f"Error: {error}")
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            if debug:
+                raise
+            _say("Stopped; the same command starts the work again")
+            ctx.exit(130)
+        except MemoryError as error:
+            if debug:
+                raise
+            _say(f"Error: out of memory: {error or 'nothing was left under the output name'}; use smaller windows or chips")
+            ctx.exit(1)
+        finally:
+            progress.enable(False)
+
+
+def _say(text: str) -> None:
+    """One line on stderr, with control characters of hostile names made harmless."""
+    line = " ".join(text.splitlines())
+    click.echo("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line), err=True)
+
+
+def _log_to_stderr(quiet: bool, verbose: bool) -> None:
+    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("geoseg")
+    logger.handlers = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def command(*args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """`click.command` for geoseg's commands."""
+    return click.command(*args, cls=Command, **kwargs)
+
+
+def tell(result: Any, as_json: bool) -> None:
+    """Print a result on stdout: its text, or with --json one JSON object of its fields."""
+    click.echo(json.dumps(dataclasses.asdict(result), default=str) if as_json else str(result))
+
+
+def split_names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Callback: "red,green" to ("red", "green")."""
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not names:
+        raise click.BadParameter("name at least one, such as red,green,nir or 1,2,3")
+    return names
+
+
+
+
+json_ = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+output = click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="What to write; its folder must exist."
+)
+overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it is there already.")
+bands = click.option(
+    "--bands", callback=split_names, metavar="NAMES", help="Bands to use: names or 1-based numbers, comma separated."
+)
+nodata = click.option("--nodata", type=float, help="Value that means no data, in place of what the scene declares.")
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything drawn at random.")
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+jobs = click.option(
+    "-j", "--jobs", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that read chips."
+)
+legend = click.option(
+    "--legend", type=click.Path(path_type=Path), help="legend.toml: id, name and colour of each class."
+)
+class_field = click.option("--class-field", help="Column of the polygons that holds the class, as id or name.")
+
+
+def read_config(path: str, group: click.Group, ctx: click.Context) -> dict[str, Any]:
+    """Read a configuration file into click's default map.
+
+    Raises:
+        click.UsageError: not TOML, or a command or option that does not exist.
+    """
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{path}: cannot be read as TOML: {error}") from error
+    defaults: dict[str, Any] = {}
+    for name, table in tables.items():
+        subcommand = group.get_command(ctx, name)
+        if subcommand is None:
+            raise click.UsageError(f"{path}: no command '{name}'; {suggestion(name, group.list_commands(ctx))}")
+        if not isinstance(table, dict):
+            raise click.UsageError(f"{path}: '{name}' must be a table, [{name}], with options in it")
+        defaults[name] = _table(path, name, table, subcommand)
+    return defaults
+
+
+def _table(path: str, name: str, table: dict[str, Any], subcommand: click.Command) -> dict[str, Any]:
+    flags = {
+        flag.removeprefix("--"): str(param.name)
+        for param in subcommand.params
+        if isinstance(param, click.Option)
+        for flag in param.opts
+        if flag.startswith("--")
+    }
+    for key in table:
+        if key not in flags:
+            raise click.UsageError(f"{path}: [{name}] has no option '{key}'; {suggestion(key, sorted(flags))}")
+    return {flags[key]: value for key, value in table.items()}

@@ -1,0 +1,125 @@
+"""The confusion matrix, and the scores that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geoseg.legend import IGNORE, Legend
+
+Matrix = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
+
+
+def confusion(reference: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], classes: int) -> Matrix:
+    """Count pixels by (reference, predicted) class.
+
+    Args:
+        reference, predicted: class indices of equal shape; pixels with `IGNORE` in either are left out.
+        classes: K, the number of classes.
+
+    Returns:
+        (K, K) counts, rows reference and columns prediction. Matrices of disjoint pixels add up.
+    """
+    both = (reference != IGNORE) & (predicted != IGNORE)
+    pairs = reference[both].astype(np.int64) * classes + predicted[both]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Scores of a confusion matrix; a score of 0/0 is NaN, and NaN is left out of means.
+
+    A class that is absent from the reference but predicted somewhere has IoU 0 and counts in the mean; one that is
+    absent from both has none.
+
+    Attributes:
+        matrix: (K, K) pixel counts, rows reference, columns prediction.
+    """
+
+    matrix: Matrix
+
+    @property
+    def correct(self) -> Scores:
+        """Pixels per class on which both agree."""
+        return np.diag(self.matrix).astype(float)
+
+    @property
+    def reference(self) -> Scores:
+        """Pixels per class in the reference."""
+        return self.matrix.sum(1).astype(float)
+
+    @property
+    def predicted(self) -> Scores:
+        """Pixels per class in the prediction."""
+        return self.matrix.sum(0).astype(float)
+
+    @property
+    def overall(self) -> float:
+        """Overall accuracy: the share of pixels on which both agree."""
+        return float(_ratio(self.correct.sum(), self.matrix.sum()))
+
+    @property
+    def iou(self) -> Scores:
+        """Intersection over union per class."""
+        return _ratio(self.correct, self.reference + self.predicted - self.correct)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean of `iou` over the classes that have one."""
+        return _mean(self.iou)
+
+    @property
+    def f1(self) -> Scores:
+        """F1 score (Dice) per class."""
+        return _ratio(2 * self.correct, self.reference + self.predicted)
+
+    @property
+    def producers(self) -> Scores:
+        """Producer's accuracy (recall) per class: the share of the reference that was found."""
+        return _ratio(self.correct, self.reference)
+
+    @property
+    def users(self) -> Scores:
+        """User's accuracy (precision) per class: the share of the prediction that is right."""
+        return _ratio(self.correct, self.predicted)
+
+    def to_dict(self, legend: Legend) -> dict[str, Any]:
+        """Plain values for JSON; NaN becomes None."""
+        columns = {
+            "iou": self.iou,
+            "f1": self.f1,
+            "users_accuracy": self.users,
+            "producers_accuracy": self.producers,
+            "reference_pixels": self.reference,
+            "predicted_pixels": self.predicted,
+        }
+        return {
+            "overall_accuracy": _plain(self.overall),
+            "mean_iou": _plain(self.mean_iou),
+            "pixels": int(self.matrix.sum()),
+            "classes": [
+                {"id": item.id, "name": item.name}
+                | {key: _plain(values[index]) for key, values in columns.items()}
+                for index, item in enumerate(legend)
+            ],
+            "confusion": self.matrix.tolist(),
+        }
+
+
+def _ratio(above: Any, below: Any) -> Any:
+    below = np.asarray(below, float)
+    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+
+
+def _mean(values: Scores) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _plain(value: float) -> float | int | None:
+    if np.isnan(value):
+        return None
+    return int(value) if float(value).is_integer() and abs(value) > 1 else float(value)
