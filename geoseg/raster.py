@@ -63,6 +63,17 @@ def open_raster(path: str | Path, *, error: type[GeosegError] = SceneError) -> r
         raise error(f"{path}: cannot be opened as a raster: {first_line(cause)}") from cause
 
 
+def is_raster(path: str | Path) -> bool:
+    """True when the file begins like a raster, or is something only GDAL can tell."""
+    path = str(path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(16)
+    except (OSError, ValueError):
+        return False
+    return any(head.startswith(magic) for magic, _ in _MAGIC) or path.lower().endswith(".vrt")
+
+
 def first_line(error: BaseException) -> str:
     """The first line of a foreign error's text, to stand in a sentence of ours."""
     lines = str(error).strip().splitlines()

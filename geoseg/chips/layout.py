@@ -1,0 +1,208 @@
+"""Where chips go: chip and block size chosen from the labels, and a split for every block or scene."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geoseg import progress
+from geoseg.chips.split import BlockLayout, Shares, assign
+from geoseg.errors import ChipError, LabelError, OptionError
+from geoseg.grid import Grid
+from geoseg.labels import Labels
+from geoseg.legend import IGNORE
+from geoseg.scene import Scene
+
+logger = logging.getLogger(__name__)
+
+CHIP_SIZES = (256, 128, 96, 64, 48, 32)
+ENOUGH_BLOCKS = 24
+"""Labelled blocks that make a split by blocks worth its name."""
+
+SCENES_APART = 8
+"""From this many scenes on, whole scenes are held out rather than blocks of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellCounts:
+    """Labelled pixels per class in square cells of a scene: a coarse picture of where labels are.
+
+    Attributes:
+        grid: the scene's.
+        cell: side of a cell in pixels, such that the picture stays small for any scene.
+        counts: (rows, cols, classes).
+    """
+
+    grid: Grid
+    cell: int
+    counts: npt.NDArray[np.int64]
+
+    def per_block(self, layout: BlockLayout) -> npt.NDArray[np.int64]:
+        """Labelled pixels (block rows, block cols, classes); a cell belongs to the block of its centre."""
+        rows, cols, classes = self.counts.shape
+        row = np.searchsorted(layout.row_edges, np.arange(rows) * self.cell + self.cell // 2, side="right") - 1
+        col = np.searchsorted(layout.col_edges, np.arange(cols) * self.cell + self.cell // 2, side="right") - 1
+        blocks = np.zeros((*layout.shape, classes), np.int64)
+        row, col = np.minimum(row, layout.shape[0] - 1), np.minimum(col, layout.shape[1] - 1)
+        np.add.at(blocks, (row[:, None], col[None, :]), self.counts)
+        return blocks
+
+
+def count_cells(scene: Scene, labels: Labels) -> CellCounts:
+    """Count labels in cells, strip by strip.
+
+    Raises:
+        LabelError: no labelled pixel on the scene.
+    """
+    grid, classes = scene.grid, len(labels.legend)
+    cell = max(16, math.ceil(max(grid.shape) / 512))
+    counts = np.zeros((math.ceil(grid.height / cell), math.ceil(grid.width / cell), classes), np.int64)
+    pixels = grid.height * grid.width / 1e6
+    with progress.bar("Reading labels", pixels, "MP") as bar:
+        for strip in _strips(grid, cell):
+            indices = labels.read(grid.crop(strip))
+            row = strip.row_off // cell
+            # A strip is a whole number of cells high, but for the last.
+            padded = np.full((len(counts[row : row + strip.height // cell + 1]) * cell, counts.shape[1] * cell), IGNORE)
+            padded = padded[: math.ceil(strip.height / cell) * cell]
+            padded[: strip.height, : strip.width] = indices
+            cells = padded.reshape(padded.shape[0] // cell, cell, counts.shape[1], cell)
+            for index in range(classes):
+                counts[row : row + cells.shape[0], :, index] = (cells == index).sum((1, 3))
+            bar.advance(strip.height * strip.width / 1e6)
+    if not counts.any():
+        raise LabelError(
+            f"{labels.path}: no labelled pixel lies on {scene.name}; the scene covers {_extent(grid)}. "
+            "Check that both are of the same place and that their CRSs are right"
+        )
+    return CellCounts(grid, cell, counts)
+
+
+def _strips(grid: Grid, cell: int) -> Iterator[Window]:
+    # About 16 megapixels of labels at a time, whatever the width.
+    rows = max(1, int(16e6 / grid.width) // cell) * cell
+    for row in range(0, grid.height, rows):
+        yield Window(0, row, grid.width, min(rows, grid.height - row))
+
+
+def _extent(grid: Grid) -> str:
+    left, bottom, right, top = grid.bounds
+    crs = grid.crs.to_string() if grid.crs else "pixel coordinates"
+    return f"x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g} ({crs[:60]})"
+
+
+@dataclass(frozen=True, slots=True)
+class ChipPlan:
+    """Sizes of chips, in pixels, and the split of every block of every scene.
+
+    Attributes:
+        chip: side of a chip.
+        overlap: pixels shared by neighbouring chips of one split.
+        gap: pixels between chips of different splits.
+        block: least side of a block.
+        by: "blocks" or "scene".
+        layouts: the blocks of each scene.
+        splits: index into `SPLITS` (block rows, block cols) of each scene.
+    """
+
+    chip: int
+    overlap: int
+    gap: int
+    block: int
+    by: str
+    layouts: tuple[BlockLayout, ...]
+    splits: tuple[npt.NDArray[np.int64], ...]
+
+
+def plan_chips(
+    cells: list[CellCounts],
+    *,
+    chip_size: int | None,
+    overlap: float,
+    block_size: int | None,
+    shares: Shares,
+    split_by: str,
+    seed: int,
+) -> ChipPlan:
+    """Decide on sizes and splits from where the labels are.
+
+    Args:
+        cells: label counts of each scene.
+        chip_size: side of a chip, or None to choose the largest that leaves enough labelled blocks.
+        overlap: share of a chip that its neighbours share, 0 to less than 1; it is also the gap between splits.
+        block_size: side of a block, or None to choose it.
+        shares: of the splits.
+        split_by: "blocks", "scene", or "auto" (scenes when there are many).
+        seed: of the split.
+
+    Raises:
+        OptionError: sizes that cannot be.
+        ChipError: too few labelled blocks or scenes.
+    """
+    if not 0 <= overlap < 1:
+        raise OptionError(f"overlap is {overlap}; it must be 0 or more and less than 1")
+    if chip_size is not None and chip_size < 8:
+        raise OptionError(f"chip size is {chip_size} pixels; it must be 8 or more")
+    by = split_by if split_by != "auto" else "scene" if len(cells) >= SCENES_APART else "blocks"
+    if by == "scene":
+        return _by_scene(cells, chip_size or _fitting_chip(cells), overlap, shares, seed)
+    chip = chip_size or _chip_for_blocks(cells, overlap)
+    gap = math.ceil(chip * overlap)
+    block = block_size or _block_for(cells, chip + gap)
+    if block < chip + gap:
+        raise OptionError(f"block size is {block}; with chips of {chip} and a gap of {gap} pixels it must be {chip + gap}")
+    layouts = tuple(BlockLayout(*cell.grid.shape, block) for cell in cells)
+    counts = [cell.per_block(layout) for cell, layout in zip(cells, layouts, strict=True)]
+    flat = assign(np.concatenate([count.reshape(-1, count.shape[-1]) for count in counts]), shares, seed)
+    ends = np.cumsum([count.shape[0] * count.shape[1] for count in counts])[:-1]
+    splits = tuple(part.reshape(layout.shape) for part, layout in zip(np.split(flat, ends), layouts, strict=True))
+    return ChipPlan(chip, gap, gap, block, by, layouts, splits)
+
+
+def _by_scene(cells: list[CellCounts], chip: int, overlap: float, shares: Shares, seed: int) -> ChipPlan:
+    wanted = sum(share > 0 for share in shares.values)
+    if len(cells) < wanted:
+        raise ChipError(f"{len(cells)} scenes cannot be split by scene into {wanted} parts; use --split-by blocks")
+    counts = np.stack([cell.counts.sum((0, 1)) for cell in cells])
+    whole = max(max(cell.grid.shape) for cell in cells)
+    layouts = tuple(BlockLayout(*cell.grid.shape, whole) for cell in cells)
+    splits = tuple(np.full((1, 1), split, np.int64) for split in assign(counts, shares, seed))
+    pixels = math.ceil(chip * overlap)
+    return ChipPlan(chip, pixels, pixels, whole, "scene", layouts, splits)
+
+
+def _fitting_chip(cells: list[CellCounts]) -> int:
+    """A fixed choice for whole scenes: 128, or what the smallest scene holds."""
+    smallest = min(min(cell.grid.shape) for cell in cells)
+    return next((size for size in CHIP_SIZES if size <= min(128, smallest)), CHIP_SIZES[-1])
+
+
+def _labelled_blocks(cells: list[CellCounts], size: int) -> tuple[int, int]:
+    """Labelled blocks, and blocks that have the rarest class, if blocks were of this size."""
+    blocks = [cell.per_block(BlockLayout(*cell.grid.shape, size)) for cell in cells]
+    present = np.concatenate([(block > 0).reshape(-1, block.shape[-1]) for block in blocks])
+    return int(present.any(1).sum()), int(present.sum(0)[present.any(0)].min())
+
+
+def _chip_for_blocks(cells: list[CellCounts], overlap: float) -> int:
+    """The largest chip that leaves enough labelled blocks, and each class in a block for every split if it can be."""
+    _, most = _labelled_blocks(cells, math.ceil(CHIP_SIZES[-1] * (1 + overlap)))
+    for chip in CHIP_SIZES[:-1]:
+        labelled, rarest = _labelled_blocks(cells, chip + math.ceil(chip * overlap))
+        if labelled >= ENOUGH_BLOCKS and rarest >= min(3, most):
+            return chip
+    return CHIP_SIZES[-1]
+
+
+def _block_for(cells: list[CellCounts], smallest: int) -> int:
+    """Large blocks lose less to the gaps: double them while there are plenty."""
+    block = smallest
+    while _labelled_blocks(cells, 2 * block)[0] >= 4 * ENOUGH_BLOCKS:
+        block *= 2
+    return block

@@ -1,0 +1,182 @@
+"""Training, validation and test: spatial blocks of a scene with a gap between them, or whole scenes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geoseg.errors import ChipError, OptionError
+from geoseg.grid import offsets
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How much of the labels each split gets; the three sum to 1."""
+
+    train: float = 0.7
+    val: float = 0.15
+    test: float = 0.15
+
+    def __post_init__(self) -> None:
+        values = self.values
+        if any(not 0 <= value <= 1 for value in values) or not math.isclose(sum(values), 1, abs_tol=1e-6):
+            raise OptionError(f"split shares are {', '.join(map(str, values))}; they must be 0 to 1 and sum to 1")
+        if self.train == 0:
+            raise OptionError("the training share is 0; leave something to learn from")
+
+    @property
+    def values(self) -> tuple[float, float, float]:
+        """Shares in the order of `SPLITS`."""
+        return self.train, self.val, self.test
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLayout:
+    """A scene cut into rows and columns of blocks, each at least `size` pixels wide unless the scene is smaller."""
+
+    height: int
+    width: int
+    size: int
+
+    @property
+    def row_edges(self) -> npt.NDArray[np.int64]:
+        """First row of each row of blocks, and the scene's height."""
+        return _edges(self.height, self.size)
+
+    @property
+    def col_edges(self) -> npt.NDArray[np.int64]:
+        """First column of each column of blocks, and the scene's width."""
+        return _edges(self.width, self.size)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of blocks."""
+        return len(self.row_edges) - 1, len(self.col_edges) - 1
+
+
+def _edges(length: int, size: int) -> npt.NDArray[np.int64]:
+    parts = max(1, length // size)
+    return np.linspace(0, length, parts + 1).astype(np.int64)
+
+
+def assign(counts: npt.NDArray[np.int64], shares: Shares, seed: int) -> npt.NDArray[np.int64]:
+    """Give units (blocks or scenes) to splits, so that each split has each class in about its share.
+
+    Greedy stratification, rarest class first (after Sechidis et al. 2011, On the stratification of multi-label data):
+    a unit goes to the split that lacks most of the class, a split that has none of it first.
+
+    Args:
+        counts: labelled pixels (units, classes).
+        shares: the share of each split.
+        seed: order of units that are otherwise equal.
+
+    Returns:
+        Index into `SPLITS` per unit; unlabelled units go to training.
+
+    Raises:
+        ChipError: fewer labelled units than splits that want any.
+    """
+    labelled = np.flatnonzero(counts.sum(1))
+    wanted = [split for split, share in enumerate(shares.values) if share > 0]
+    if len(labelled) < len(wanted):
+        raise ChipError(
+            f"labels lie in only {len(labelled)} blocks, too few for {len(wanted)} splits with a gap between them; "
+            "label more places, use smaller chips or a smaller --block-size, or give one split everything"
+        )
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(labelled)
+    splits = np.zeros(len(counts), np.int64)
+    free = set(order.tolist())
+    target = np.outer(shares.values, counts.sum(0)).astype(float)
+    given = np.zeros_like(target)
+    for unit, rare in _rarest_first(counts, order):
+        if unit not in free:
+            continue
+        free.discard(unit)
+        split = _neediest(wanted, given, target, rare)
+        splits[unit] = split
+        given[split] += counts[unit]
+    _fill_empty(splits, labelled, wanted, counts)
+    return splits
+
+
+def _rarest_first(counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Pairs of unit and class: classes by the number of units that have them, units with most of it first."""
+    present = (counts > 0).sum(0)
+    for rare in np.argsort(present, kind="stable"):
+        with_it = [unit for unit in order if counts[unit, rare] > 0]
+        for unit in sorted(with_it, key=lambda unit: -counts[unit, rare]):
+            yield int(unit), int(rare)
+
+
+def _neediest(wanted: list[int], given: npt.NDArray[np.float64], target: npt.NDArray[np.float64], rare: int) -> int:
+    lacking = [split for split in (0, 2, 1) if split in wanted and given[split, rare] == 0]
+    if lacking:
+        return lacking[0]
+    return max(wanted, key=lambda split: 1 - given[split, rare] / target[split, rare])
+
+
+def _fill_empty(
+    splits: npt.NDArray[np.int64], labelled: npt.NDArray[np.int64], wanted: list[int], counts: npt.NDArray[np.int64]
+) -> None:
+    """No split that wants labels stays without a unit; it takes the smallest of the split with the most units."""
+    for split in wanted:
+        if not (splits[labelled] == split).any():
+            donor = np.bincount(splits[labelled], minlength=3).argmax()
+            candidates = labelled[splits[labelled] == donor]
+            splits[candidates[counts[candidates].sum(1).argmin()]] = split
+
+
+def chip_windows(
+    layout: BlockLayout, splits: npt.NDArray[np.int64], *, chip: int, overlap: int, gap: int
+) -> Iterator[tuple[int, Window]]:
+    """Windows of chips that each lie in one split, at least `gap` pixels from every window of another.
+
+    Chips cross from a block into the next of the same split; where the next is another's, half of the gap is left on
+    either side.
+
+    Args:
+        layout: the blocks.
+        splits: index into `SPLITS` (rows, cols) per block.
+        chip: side of a chip in pixels; chips are smaller only where the scene is.
+        overlap: pixels that neighbouring chips of one split share.
+        gap: pixels between chips of different splits.
+
+    Yields:
+        (split, window), row by row.
+    """
+    half, stride = math.ceil(gap / 2), max(1, chip - overlap)
+    rows, cols = layout.row_edges, layout.col_edges
+    for i in range(len(rows) - 1):
+        for start, stop in _runs(splits[i]):
+            split = splits[i, start]
+            left = cols[start] + half * (start > 0)
+            right = cols[stop] - half * (stop < len(cols) - 1)
+            width = min(chip, right - left)
+            for col in (left + offset for offset in offsets(right - left, width, stride)):
+                near = _columns(cols, col - gap, col + width + gap)
+                top = rows[i] + half * (i > 0 and bool((splits[i - 1, near] != split).any()))
+                bottom = rows[i + 1] - half * (i < len(rows) - 2 and bool((splits[i + 1, near] != split).any()))
+                height = min(chip, bottom - top)
+                for row in offsets(bottom - top, height, stride):
+                    yield int(split), Window(int(col), int(top + row), int(width), int(height))
+
+
+def _runs(row: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Start and stop of each run of equal values."""
+    edges = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), len(row)]
+    yield from zip(edges[:-1], edges[1:], strict=True)
+
+
+def _columns(edges: npt.NDArray[np.int64], start: int, stop: int) -> slice:
+    """Columns of blocks that the pixels from start to stop touch."""
+    first = int(np.searchsorted(edges, start, side="right")) - 1
+    last = int(np.searchsorted(edges, stop, side="left"))
+    return slice(max(first, 0), min(last, len(edges) - 1))
