@@ -1,0 +1,47 @@
+"""Networks, one file per architecture, found by file name.
+
+Each file has `build(in_channels, classes, **options)` that returns a `SegmentationNetwork`. Files that begin with an
+underscore are what they share.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from geoseg import registry
+from geoseg.errors import OptionError
+
+if TYPE_CHECKING:
+    from geoseg.models._network import SegmentationNetwork
+
+
+def architectures() -> tuple[str, ...]:
+    """Names of the architectures that can be built."""
+    return registry.names(__name__)
+
+
+def build(architecture: str, in_channels: int, classes: int, **options: Any) -> SegmentationNetwork:
+    """Build an untrained network.
+
+    Args:
+        architecture: name of a file of this folder.
+        in_channels: number of bands, at least 1.
+        classes: number of classes, at least 2.
+        **options: of the architecture's own `build`.
+
+    Raises:
+        OptionError: no such architecture or option, or counts that cannot be.
+    """
+    if in_channels < 1:
+        raise OptionError(f"a network of {in_channels} bands cannot see anything; it needs at least 1")
+    if classes < 2:
+        raise OptionError(f"a network of {classes} class cannot tell anything apart; it needs at least 2")
+    module = registry.load(__name__, architecture)
+    known = list(inspect.signature(module.build).parameters)[2:]
+    for option in options:
+        if option not in known:
+            hint = registry.suggestion(option, known) if known else "it has none"
+            raise OptionError(f"{architecture} has no option '{option}'; {hint}")
+    network: SegmentationNetwork = module.build(in_channels, classes, **options)
+    return network

@@ -1,0 +1,215 @@
+"""The model file: weights and everything needed to use them, in one safetensors file that cannot run code."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import struct
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geoseg.errors import BandMismatchError, GeosegError, ModelError
+from geoseg.legend import Legend
+from geoseg.raster import first_line
+from geoseg.scene import Scene, is_unnamed
+from geoseg.statistics import BandStatistics
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geoseg.models._network import SegmentationNetwork
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+KEY = "geoseg"
+MAX_HEADER = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything about a model but its weights.
+
+    Attributes:
+        architecture: name of a file in `geoseg.models`.
+        options: of its `build`.
+        bands: names of the bands it was trained on, in order.
+        statistics: how to scale them.
+        legend: the classes, in the order of its outputs.
+        ground_sample_distance: of the training scenes, in metres, or None.
+        reach: pixels to one side that an output depends on, None when it sees the whole window.
+        stride: pixels between the network's coarsest samples.
+        chip_size: side of the training chips, in pixels.
+        training: how it was made: chips, split, options, scores, versions.
+    """
+
+    architecture: str
+    options: dict[str, Any]
+    bands: tuple[str, ...]
+    statistics: BandStatistics
+    legend: Legend
+    ground_sample_distance: float | None
+    reach: int | None
+    stride: int
+    chip_size: int
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def context(self) -> str:
+        """ "local" when windows can be made to agree exactly, "global" when the network sees the whole window."""
+        return "global" if self.reach is None else "local"
+
+    def match(self, scene_bands: tuple[str, ...], scene_name: str, model_name: str) -> tuple[int, ...]:
+        """Where each of the model's bands is among a scene's.
+
+        By name where both have names, whatever the order; else by number, when the counts agree.
+
+        Raises:
+            BandMismatchError: a band is missing, or the counts differ.
+        """
+        if not is_unnamed(self.bands) and not is_unnamed(scene_bands):
+            places = {name.lower(): place for place, name in enumerate(scene_bands)}
+            missing = [band for band in self.bands if band.lower() not in places]
+            if not missing:
+                return tuple(places[band.lower()] for band in self.bands)
+            raise BandMismatchError(
+                f"{scene_name} has no band '{missing[0]}'; {model_name} needs {', '.join(self.bands)} and the scene has "
+                f"{', '.join(scene_bands)}. Give the bands that stand for them with --bands"
+            )
+        if len(scene_bands) != len(self.bands):
+            raise BandMismatchError(
+                f"{scene_name} has {len(scene_bands)} bands and {model_name} needs {len(self.bands)} "
+                f"({', '.join(self.bands)}). Choose them in this order with --bands"
+            )
+        return tuple(range(len(self.bands)))
+
+    def to_json(self) -> str:
+        """The description as JSON text."""
+        values = asdict(self) | {
+            "format": FORMAT,
+            "legend": self.legend.to_dict(),
+            "statistics": self.statistics.to_dict(),
+        }
+        return json.dumps(values)
+
+    @classmethod
+    def from_json(cls, text: str, name: str) -> ModelSpec:
+        """The inverse of `to_json`.
+
+        Raises:
+            ModelError: not a description this geoseg can use.
+        """
+        try:
+            values = json.loads(text)
+            if values.pop("format") > FORMAT:
+                raise ModelError(f"{name}: was made by a newer geoseg; update geoseg to use it")
+            legend = Legend.from_dict(values.pop("legend"))
+            statistics = BandStatistics.from_dict(values.pop("statistics"))
+            bands = tuple(str(band) for band in values.pop("bands"))
+            spec = cls(bands=bands, legend=legend, statistics=statistics, **values)
+            if len(bands) != len(statistics.mean) or spec.stride < 1 or spec.chip_size < 1:
+                raise ValueError("its numbers contradict each other")
+        except ModelError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, GeosegError) as error:
+            raise ModelError(f"{name}: its description cannot be used: {first_line(error)}; train it again") from error
+        return spec
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A network with its weights, and what is to be known to use it."""
+
+    name: str
+    spec: ModelSpec
+    network: SegmentationNetwork
+
+    def check(self, scene: Scene) -> tuple[int, ...]:
+        """Refuse a scene that does not fit, before any work; see `ModelSpec.match`.
+
+        A scene whose pixels are of another size on the ground is let pass with a warning.
+        """
+        places = self.spec.match(scene.bands, scene.name, self.name)
+        ours, theirs = self.spec.ground_sample_distance, scene.grid.ground_sample_distance
+        if ours and theirs and not 0.5 <= theirs / ours <= 2:
+            logger.warning(
+                "%s has pixels of %.3g m and %s was trained on %.3g m; expect a poor map",
+                scene.name, theirs, self.name, ours,
+            )  # fmt: skip
+        return places
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a model was made with."""
+    from importlib.metadata import version
+
+    packages = ("geoseg", "torch", "segmentation-models-pytorch", "lightning", "rasterio", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def write_model(path: Path, spec: ModelSpec, weights: dict[str, Tensor]) -> None:
+    """Write a model file and read it back.
+
+    Raises:
+        ModelError: what was read is not what was written.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    save_file(tensors, path, metadata={KEY: spec.to_json()})
+    again = load_file(path)
+    if any(not torch.equal(tensor, again[name]) for name, tensor in tensors.items()):
+        raise ModelError(f"{path}: the file does not hold what was written; check the disk")
+
+
+def read_spec(path: str | Path) -> ModelSpec:
+    """Read the description of a model, not its weights; needs no torch.
+
+    Raises:
+        ModelError: missing, truncated, or not a model that geoseg made.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise ModelError(f"{path}: there is no such model file" if not path.exists() else f"{path}: is not a file")
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(MAX_HEADER, size - 8):
+                raise ModelError(f"{path}: is not a safetensors file; give a model that geoseg train made")
+            header = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if 8 + length + max(ends, default=0) != size:
+            raise ModelError(f"{path}: is truncated; copy it again")
+        text = header.get("__metadata__", {}).get(KEY)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path}: is not a safetensors file; give a model that geoseg train made") from error
+    if text is None:
+        raise ModelError(f"{path}: holds weights but no description by geoseg; give a model that geoseg train made")
+    return ModelSpec.from_json(text, str(path))
+
+
+def load_model(path: str | Path) -> Model:
+    """Build the network of a model file and fill it with its weights, in evaluation mode on the CPU.
+
+    Raises:
+        ModelError: as `read_spec`, or the weights do not fit the architecture.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from geoseg.models import build
+
+    spec = read_spec(path)
+    try:
+        network = build(spec.architecture, len(spec.bands), len(spec.legend), **spec.options)
+        network.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError, GeosegError, TypeError) as error:
+        raise ModelError(f"{path}: its weights do not fit {spec.architecture}: {first_line(error)}") from error
+    return Model(str(path), spec, network.eval())
