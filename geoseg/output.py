@@ -36,12 +36,8 @@ class Workspace:
         """Where to make the output itself."""
         return self.folder / self.target.name
 
-    def sidecar(self, suffix: str) -> Path:
-        """Where to make a file that stands beside the output: its name with `suffix` added."""
-        return self.folder / (self.target.name + suffix)
-
     def beside(self, name: str) -> Path:
-        """Where to make a file of another name that is published beside the output."""
+        """Where to make a file that is published beside the output."""
         return self.folder / name
 
     def scratch(self, name: str) -> Path:
@@ -51,15 +47,21 @@ class Workspace:
         return scratch / name
 
 
-def refuse_existing(target: Path, overwrite: bool) -> None:
+def refuse_existing(target: Path, overwrite: bool, beside: tuple[str, ...] = ()) -> None:
     """Say early that an output is there already, or that its folder is not.
 
+    Args:
+        target: the output.
+        overwrite: let it be replaced.
+        beside: names of the files that will stand beside it.
+
     Raises:
-        OutputExistsError: `target` exists and `overwrite` is false.
+        OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false.
         OutputError: the folder does not exist or cannot be written to.
     """
-    if os.path.lexists(target) and not overwrite:
-        raise OutputExistsError(f"{target} exists already; choose another name or give --overwrite")
+    for path in (target, *(target.parent / name for name in beside)):
+        if os.path.lexists(path) and not overwrite:
+            raise OutputExistsError(f"{path} exists already; choose another name or give --overwrite")
     if not target.parent.is_dir():
         raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):
@@ -67,18 +69,23 @@ def refuse_existing(target: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def new_output(target: Path, *, overwrite: bool = False) -> Iterator[Workspace]:
-    """Make an output (a file with its sidecars, or a folder) that appears under its name only when complete.
+def new_output(target: Path, *, overwrite: bool = False, beside: tuple[str, ...] = ()) -> Iterator[Workspace]:
+    """Make an output (a file with others beside it, or a folder) that appears under its name only when complete.
 
-    Inside the block, write `workspace.main` and any sidecars. On leaving it they are flushed to disk and renamed, the
-    sidecars first; on an error everything is removed.
+    Inside the block, write `workspace.main` and the files beside it. On leaving it they are flushed to disk and
+    renamed, the main one last; on an error everything is removed.
+
+    Args:
+        target: the output.
+        overwrite: replace what is there.
+        beside: names of the files that will stand beside it.
 
     Raises:
-        OutputExistsError: `target` exists and `overwrite` is false.
+        OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false.
         OutputError: the folder cannot be written, the disk is full, or another run is writing the same output.
     """
     target = Path(os.path.abspath(target))
-    refuse_existing(target, overwrite)
+    refuse_existing(target, overwrite, beside)
     if target.is_dir() and not target.is_symlink() and not _is_ours(target):
         raise OutputExistsError(f"{target} is a folder that geoseg did not make; choose another name")
     folder = target.parent / f".{target.name}.partial"
@@ -89,8 +96,8 @@ def new_output(target: Path, *, overwrite: bool = False) -> Iterator[Workspace]:
             yield workspace
             if not workspace.main.exists():
                 raise OutputError(f"{target}: nothing was written")
-            refuse_existing(target, overwrite)
-            _publish(workspace)
+            refuse_existing(target, overwrite, beside)
+            _publish(workspace, beside)
         except OSError as error:
             raise _translated(error, target) from error
         finally:
@@ -135,22 +142,30 @@ def _clear(folder: Path) -> None:
             entry.unlink()
 
 
-def _publish(workspace: Workspace) -> None:
+def _publish(workspace: Workspace, beside: tuple[str, ...]) -> None:
     target = workspace.target
     if workspace.main.is_dir():
         (workspace.main / MARKER).touch()
-    for path in sorted(workspace.folder.rglob("*")):
-        if path.is_file() and path.name != "lock" and "scratch" not in path.relative_to(workspace.folder).parts:
-            _flush(path)
-    sidecars = [
-        entry for entry in workspace.folder.iterdir() if entry.name not in {"lock", "scratch", workspace.main.name}
-    ]
-    for entry in sidecars:
-        os.replace(entry, target.parent / entry.name)
+    made = [workspace.main, *(workspace.beside(name) for name in beside)]
+    mode = 0o666 & ~_umask()
+    for path in made:
+        for file in path.rglob("*") if path.is_dir() else [path]:
+            if file.is_file():
+                file.chmod(mode)
+                _flush(file)
+    for path in made[1:]:
+        os.replace(path, target.parent / path.name)
     if target.is_dir() and not target.is_symlink():
-        os.replace(target, workspace.folder / "replaced")
+        os.replace(target, workspace.scratch("replaced"))
     os.replace(workspace.main, target)
     _flush(target.parent)
+
+
+def _umask() -> int:
+    """The permissions that new files lack; some libraries make files only their owner can read."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _flush(path: Path) -> None:

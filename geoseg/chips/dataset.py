@@ -55,7 +55,7 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
     def _read(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         index = self._index
         try:
-            scene = open_scene(index.folder / self._images[number], bands=self._bands())
+            scene = open_scene(index.folder / self._images[number])
             values, valid = scene.read(scene.grid.window)
             label = self._read_label(number, scene.grid)
         except GeosegError as error:
@@ -70,10 +70,6 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
     def _read_label(self, number: int, grid: Grid) -> npt.NDArray[np.uint8]:
         path = self._index.folder / self._labels[number]
         return ClassRaster(path, grid, self._index.legend, ChipError).read(Window(0, 0, grid.width, grid.height))
-
-    def _bands(self) -> tuple[str, ...]:
-        # By number: a chip holds just the model's bands, whatever they are called.
-        return tuple(str(number) for number in range(1, len(self._index.bands) + 1))
 
 
 class ClassBalancedSampler(Sampler[Draw]):

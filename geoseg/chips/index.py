@@ -35,6 +35,7 @@ class ChipIndex:
         bands: names of the image's bands.
         legend: the classes.
         statistics: of the bands, over the training chips.
+        ground_sample_distance: of the scenes, in metres, None when they have no CRS.
         options: how the chips were made, as in chips.json.
     """
 
@@ -43,6 +44,7 @@ class ChipIndex:
     bands: tuple[str, ...]
     legend: Legend
     statistics: BandStatistics
+    ground_sample_distance: float | None
     options: dict[str, Any]
 
     def of(self, split: str) -> gpd.GeoDataFrame:
@@ -87,6 +89,7 @@ def read_index(folder: str | Path) -> ChipIndex:
             tuple(str(band) for band in description["bands"]),
             Legend.from_dict(description["legend"]),
             BandStatistics.from_dict(description["statistics"]),
+            description["ground_sample_distance"],
             dict(description["options"]),
         )
         gap = int(index.options["gap"])

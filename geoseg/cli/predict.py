@@ -1,0 +1,41 @@
+"""geoseg predict: map a scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geoseg.cli import options
+
+
+@options.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("scene")
+@options.bands
+@options.nodata
+@click.option(
+    "--window", type=click.IntRange(min=1), default=1024, show_default=True,
+    help="Side of what the network sees at a time, in pixels.",
+)  # fmt: skip
+@click.option(
+    "--margin", default="auto", show_default=True, metavar="auto|exact|PIXELS",
+    help="Context around what is kept; exact: as far as the network can look.",
+)  # fmt: skip
+@options.device
+@options.output
+@options.overwrite
+@options.json_
+def command(model: Path, scene: str, as_json: bool, **settings: Any) -> None:
+    """Map SCENE with MODEL into a cloud-optimised GeoTIFF.
+
+    The map has exactly the scene's grid. Pixels without data stay without data. Class names and colours come along for
+    QGIS (.qml, .aux.xml). Scenes of any size go through in the same memory.
+
+    \b
+    geoseg predict model.safetensors scene.tif -o map.tif
+    """
+    from geoseg.prediction.predict import predict
+
+    options.tell(predict(model, scene, **settings), as_json)

@@ -1,0 +1,60 @@
+"""geoseg tile: cut scenes and labels into chips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geoseg.cli import options
+
+
+def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        shares = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        shares = ()
+    if len(shares) != 3:
+        raise click.BadParameter("give three shares that sum to 1, such as 0.7,0.15,0.15")
+    return shares
+
+
+@options.command()
+@click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
+@click.option("--labels", required=True, type=click.Path(path_type=Path), help="Polygons or a class raster; or a folder.")
+@options.class_field
+@options.legend
+@options.bands
+@options.nodata
+@click.option("--chip-size", type=click.IntRange(min=8), help="Side of a chip in pixels; chosen from the labels.")
+@click.option("--overlap", type=float, default=0.25, show_default=True, help="Share of a chip that neighbours share.")
+@click.option("--block-size", type=click.IntRange(min=8), help="Side of the blocks that are split, in pixels; chosen.")
+@click.option("--split", default="0.7,0.15,0.15", show_default=True, callback=_shares, help="Training, validation, test.")
+@click.option(
+    "--split-by", type=click.Choice(["auto", "blocks", "scene"]), default="auto", show_default=True,
+    help="What is held out: blocks of each scene, or whole scenes (auto: scenes from 8 on).",
+)  # fmt: skip
+@click.option(
+    "--min-labelled", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+    help="Least labelled share of a chip; one pixel at least.",
+)  # fmt: skip
+@click.option(
+    "--min-valid", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Least share with data of a chip."
+)
+@options.seed
+@options.output
+@options.overwrite
+@options.json_
+def command(scenes: tuple[str, ...], as_json: bool, **settings: Any) -> None:
+    """Cut scenes and labels into overlapping chips.
+
+    Training, validation and test are blocks of ground with a gap between them, so that no score is flattered by
+    neighbours. A SCENE may be a folder; then --labels may be a folder with a file of the same name for each scene.
+
+    \b
+    geoseg tile scene.tif --labels polygons.gpkg --class-field class -o chips/
+    """
+    from geoseg.chips.tiler import tile
+
+    options.tell(tile(list(scenes), **settings), as_json)

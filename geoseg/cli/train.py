@@ -1,0 +1,52 @@
+"""geoseg train: fit a network to chips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geoseg.cli import options
+
+
+@options.command()
+@click.argument("chips", type=click.Path(path_type=Path))
+@click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, pspnet.")
+@click.option("--encoder", help="Encoder of unet and pspnet, such as resnet18 or tu-convnext_atto.")
+@click.option("--depth", type=int, help="Halvings of unet and unet_compact.")
+@click.option("--loss", default="ce+dice", show_default=True, help="ce, dice, or a sum such as ce+dice:0.5.")
+@click.option(
+    "--class-weights", type=click.Choice(["auto", "sqrt", "none"]), default="auto", show_default=True,
+    help="How much rare classes count: mildly more, more, or by their pixels.",
+)  # fmt: skip
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a fixed number of draws; default 12.")
+@click.option("--chips-per-epoch", type=click.IntRange(min=1), help="Chips drawn in an epoch; chosen from the chips.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Chips per step; chosen from the chip size.")
+@click.option("--lr", type=float, help="Highest learning rate; chosen for the architecture.")
+@click.option("--patience", type=click.IntRange(min=1), help="Epochs without a better validation mIoU before it stops.")
+@click.option(
+    "--augment", type=click.FloatRange(0, 2), default=0.5, show_default=True,
+    help="Strength of the radiometric jitter; flips and rotations are always on.",
+)  # fmt: skip
+@options.device
+@click.option(
+    "--precision", type=click.Choice(["auto", "32", "bf16"]), default="auto", show_default=True, help="auto: bf16 on a GPU."
+)
+@options.jobs
+@options.seed
+@options.output
+@options.overwrite
+@options.json_
+def command(chips: Path, as_json: bool, **settings: Any) -> None:
+    """Train a network on CHIPS, a folder that geoseg tile made.
+
+    Leaves one model file that describes itself, and beside it the figures of each epoch (.metrics.csv), their curves
+    (.curves.png) and a model card (.md).
+
+    \b
+    geoseg train chips/ -o model.safetensors
+    """
+    from geoseg.training.fit import train
+
+    options.tell(train(chips, **settings), as_json)

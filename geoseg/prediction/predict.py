@@ -1,0 +1,226 @@
+"""Map a scene with a model: windows in, rows of the map out, in memory that does not grow with the scene."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rasterio.windows import Window
+
+from geoseg import progress
+from geoseg.device import choose_device
+from geoseg.errors import OptionError, OutputError
+from geoseg.grid import WindowGrid
+from geoseg.legend import IGNORE
+from geoseg.model import Model, ModelSpec, load_model
+from geoseg.output import new_output, refuse_existing
+from geoseg.prediction.stitch import RowStitcher
+from geoseg.prediction.windows import read_window
+from geoseg.readers import open_scene
+from geoseg.scene import Scene, is_unnamed
+from geoseg.writers.geotiff import EXTENSIONS, MapWriter, beside
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 1024
+MARGIN = 128
+"""Default context in pixels: on trained networks labels deeper in a window than this differ in 0.02 % of pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictResult:
+    """What `predict` made.
+
+    Attributes:
+        output: the map.
+        height, width: in pixels.
+        shares: share of each class among the mapped pixels.
+        nodata: share of pixels without data.
+        seconds: in all.
+        network_seconds: of them in the network.
+    """
+
+    output: str
+    height: int
+    width: int
+    shares: dict[str, float]
+    nodata: float
+    seconds: float
+    network_seconds: float
+
+    def __str__(self) -> str:
+        classes = ", ".join(f"{name} {100 * share:.1f} %" for name, share in self.shares.items())
+        rate = self.height * self.width / 1e6 / max(self.seconds, 1e-9)
+        network = 100 * self.network_seconds / max(self.seconds, 1e-9)
+        return (
+            f"{self.output}: {self.height} x {self.width} pixels, {classes}, no data {100 * self.nodata:.1f} % "
+            f"({self.seconds:.1f} s, {rate:.2f} MP/s, {network:.0f} % of it in the network)"
+        )
+
+
+def predict(
+    model: str | Path | Model,
+    scene: str | Path | Scene,
+    output: str | Path,
+    *,
+    bands: tuple[str, ...] | None = None,
+    nodata: float | None = None,
+    window: int = WINDOW,
+    margin: str | int = "auto",
+    device: str = "auto",
+    overwrite: bool = False,
+) -> PredictResult:
+    """Map a scene with a model.
+
+    Args:
+        model: a model file, or a model that is loaded already.
+        scene: what to map: a path or URL, or a `Scene`.
+        output: the map to make, `.tif`: a cloud-optimised GeoTIFF on the scene's grid.
+        bands: the scene's bands that stand for the model's, in the model's order; matched by name when not given.
+        nodata: value without data, in place of what the scene declares.
+        window: side of the windows that the network sees, in pixels, margins included.
+        margin: context on each side of what is kept: pixels, "auto", or "exact" for as far as the network can look.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        overwrite: replace the map if it is there.
+
+    Raises:
+        GeosegError: see the classes of `geoseg.errors`; nothing is left under `output`.
+    """
+    start = time.monotonic()
+    output = Path(output)
+    if output.suffix.lower() not in EXTENSIONS:
+        raise OptionError(f"{output}: a map is a GeoTIFF; name it .tif")
+    refuse_existing(output, overwrite, beside(output))
+    loaded = model if isinstance(model, Model) else load_model(model)
+    opened = scene if isinstance(scene, Scene) else open_scene(scene, bands=bands, nodata=nodata)
+    if not isinstance(scene, Scene) and Path(scene).exists() and output.exists() and output.samefile(scene):
+        raise OutputError(f"{output}: is the scene itself; choose another name")
+    places = _match(loaded, opened, bands)
+    grid = window_grid(opened, loaded.spec, window, margin)
+    counts = np.zeros(256, np.int64)
+    forwarder = Forwarder(loaded, choose_device(device))
+    tags = {
+        "model": loaded.name,
+        "scene": opened.name,
+        "architecture": loaded.spec.architecture,
+        "options": {"window": list(grid.window_shape), "margin": grid.margin, "bands": list(opened.bands)},
+    }
+    megapixels = opened.grid.height * opened.grid.width / 1e6
+    made = new_output(output, overwrite=overwrite, beside=beside(output))
+    with made as workspace, progress.bar("Predicting", megapixels, "MP") as bar:
+        with MapWriter(workspace, opened.grid, loaded.spec.legend, tags) as writer:
+            for rows in predict_rows(opened, forwarder, grid, places):
+                counts += np.bincount(rows.ravel(), minlength=256)
+                writer.write_rows(rows)
+                bar.advance(rows.size / 1e6)
+    return _result(output, opened, loaded.spec, counts, time.monotonic() - start, forwarder.seconds)
+
+
+def predict_rows(
+    scene: Scene, forwarder: Forwarder, grid: WindowGrid, places: tuple[int, ...]
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Rows of class indices (rows, width) from top to bottom, `IGNORE` where the scene has no data."""
+    stitcher = RowStitcher(scene.grid.width)
+    for core in grid:
+        values, valid = read_window(scene, grid.window(core), places, forwarder.spec.statistics)
+        kept = _core_slices(core, grid.margin)
+        inside = valid[kept]
+        if inside.any():
+            labels = np.where(inside, forwarder.classes(values)[kept], np.uint8(IGNORE))
+        else:
+            labels = np.full(inside.shape, IGNORE, np.uint8)
+        rows = stitcher.add(core, labels)
+        if rows is not None:
+            yield rows
+
+
+class Forwarder:
+    """Runs the network of a model on one window after another."""
+
+    def __init__(self, model: Model, device: torch.device) -> None:
+        """Put the network on `device`."""
+        self.spec = model.spec
+        self.seconds = 0.0
+        self._network = model.network.eval().to(device, memory_format=torch.channels_last)
+        self._device = device
+
+    @torch.inference_mode()
+    def probabilities(self, values: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Class probabilities (classes, rows, cols) of scaled bands (bands, rows, cols)."""
+        image = torch.from_numpy(values)[None].to(self._device, memory_format=torch.channels_last)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
+            logits = self._network(image)
+        return logits[0].float().softmax(0)
+
+    def classes(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        """Most probable class index (rows, cols)."""
+        start = time.monotonic()
+        # Twelve times faster on a CPU than argmax, with the same result.
+        indices = self.probabilities(values).max(0).indices.to(torch.uint8).cpu().numpy()
+        self.seconds += time.monotonic() - start
+        return indices
+
+
+def window_grid(scene: Scene, spec: ModelSpec, window: int, margin: str | int) -> WindowGrid:
+    """The windows of a scene for a model.
+
+    Args:
+        scene: what is mapped.
+        spec: its stride and reach decide where windows may begin and how much context is enough.
+        window: largest side of a window, margins included.
+        margin: pixels, "auto" (what shows no more, or the reach where that is less), or "exact" (the reach).
+
+    Raises:
+        OptionError: the margin leaves nothing of the window, or there is no exact one.
+    """
+    if margin == "exact":
+        if spec.reach is None:
+            raise OptionError(f"{spec.architecture} sees the whole window, so no margin is exact; use --margin auto")
+        pixels = spec.reach
+    elif margin == "auto":
+        # A network that sees the whole window is given a quarter of it as context on each side.
+        pixels = min(MARGIN, spec.reach) if spec.reach is not None else min(MARGIN, window // 4)
+    elif str(margin).isdecimal():
+        pixels = int(margin)
+    else:
+        raise OptionError(f"margin is '{margin}'; it must be auto, exact, or a number of pixels")
+    around = WindowGrid(1, 1, 1, pixels, spec.stride).margin
+    core = (window - 2 * around) // spec.stride * spec.stride
+    if core < spec.stride:
+        least = 2 * around + spec.stride
+        raise OptionError(f"a window of {window} pixels has no core with a margin of {around}; use --window {least} or more")
+    return WindowGrid(scene.grid.height, scene.grid.width, core, around, spec.stride)
+
+
+def _core_slices(core: Window, margin: int) -> tuple[slice, slice]:
+    return slice(margin, margin + int(core.height)), slice(margin, margin + int(core.width))
+
+
+def _match(model: Model, scene: Scene, asked: tuple[str, ...] | None) -> tuple[int, ...]:
+    """Bands that the user put in order are taken in that order, whatever they are called."""
+    if asked is None:
+        return model.check(scene)
+    if len(scene.bands) != len(model.spec.bands):
+        return replace(model.spec, bands=tuple(f"band_{n}" for n in range(1, len(model.spec.bands) + 1))).match(
+            scene.bands, scene.name, model.name
+        )
+    if not is_unnamed(scene.bands):
+        logger.info("Taking %s for %s", ", ".join(scene.bands), ", ".join(model.spec.bands))
+    return tuple(range(len(scene.bands)))
+
+
+def _result(
+    output: Path, scene: Scene, spec: ModelSpec, counts: npt.NDArray[np.int64], seconds: float, network: float
+) -> PredictResult:
+    mapped = int(counts[: len(spec.legend)].sum())
+    if mapped == 0:
+        logger.warning("%s has no valid pixel; the map is nodata all over", scene.name)
+    shares = {name: float(counts[i]) / max(mapped, 1) for i, name in enumerate(spec.legend.names)}
+    empty = float(counts[IGNORE]) / float(counts.sum())
+    return PredictResult(str(output), scene.grid.height, scene.grid.width, shares, empty, seconds, network)

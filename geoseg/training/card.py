@@ -1,0 +1,54 @@
+"""The model card: what a model is, in words."""
+
+from __future__ import annotations
+
+from geoseg.model import ModelSpec
+
+
+def model_card(spec: ModelSpec, weights: int) -> str:
+    """Markdown that says what the model maps, from what, how it was made and how well it did in validation."""
+    training, settings = spec.training, spec.training["settings"]
+    distance = f"{spec.ground_sample_distance:.3g} m" if spec.ground_sample_distance else "unknown"
+    reach = f"{spec.reach} pixels to each side" if spec.reach is not None else "the whole window"
+    return "\n".join(
+        [
+            f"# {spec.architecture}: {', '.join(spec.legend.names)}",
+            "",
+            f"A land-cover model with {weights:,} weights, made by geoseg {training['versions']['geoseg']}.",
+            "",
+            f"- **Input**: {len(spec.bands)} bands in this order: {', '.join(spec.bands)}; pixels of {distance}",
+            f"- **Output**: {len(spec.legend)} classes",
+            f"- **Sees**: {reach}",
+            f"- **Chips**: {training['chips']}, {spec.chip_size} pixels, split by {training['tiling']['split_by']} with "
+            f"{training['tiling']['gap']} pixels between splits",
+            f"- **Training**: epoch {training['best_epoch']} of {settings['epochs']} was kept; loss {settings['loss']}, "
+            f"class weights {settings['class_weights']}, batch {settings['batch_size']}, rate {settings['lr']:g}, "
+            f"seed {settings['seed']}",
+            "",
+            "## Validation",
+            "",
+            *_validation(spec),
+            "",
+            "Validation chose the weights, so these figures are a little too good. The test blocks are the fair judge.",
+            "",
+        ]
+    )
+
+
+def _validation(spec: ModelSpec) -> list[str]:
+    scores, pixels = spec.training["validation"], spec.training["pixels"]
+    if not scores["pixels"]:
+        return ["There were no validation chips; the last epoch was kept."]
+    head = "| class | IoU | F1 | user's accuracy | producer's accuracy | training pixels | validation pixels |"
+    rows = [
+        f"| {row['name'].replace('|', '/')} | {_figure(row['iou'])} | {_figure(row['f1'])} | "
+        f"{_figure(row['users_accuracy'])} | {_figure(row['producers_accuracy'])} | "
+        f"{pixels['train'][row['name']]:,} | {pixels['val'][row['name']]:,} |"
+        for row in scores["classes"]
+    ]
+    summary = f"Overall accuracy {_figure(scores['overall_accuracy'])}, mean IoU {_figure(scores['mean_iou'])}."
+    return [summary, "", head, "|" + " --- |" * 7, *rows]
+
+
+def _figure(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.3f}"
