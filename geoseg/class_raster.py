@@ -100,7 +100,7 @@ class ClassRaster:
             resampling=Resampling.nearest,
             src_nodata=dataset.nodata if dataset.nodata is not None else outside,
             nodata=dataset.nodata if dataset.nodata is not None else outside,
-            tolerance=0.0,
+            tolerance=0.01,  # pixels; rasterio cannot make an exact transformer
             warp_mem_limit=64,
         )
 

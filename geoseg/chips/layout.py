@@ -55,38 +55,46 @@ class CellCounts:
 
 
 def count_cells(scene: Scene, labels: Labels) -> CellCounts:
-    """Count labels in cells, strip by strip.
+    """Count labels on pixels with data in cells, strip by strip.
 
     Raises:
-        LabelError: no labelled pixel on the scene.
+        LabelError: no labelled pixel on the scene, or none where it has data.
     """
     grid, classes = scene.grid, len(labels.legend)
     cell = max(16, math.ceil(max(grid.shape) / 512))
     counts = np.zeros((math.ceil(grid.height / cell), math.ceil(grid.width / cell), classes), np.int64)
-    pixels = grid.height * grid.width / 1e6
-    with progress.bar("Reading labels", pixels, "MP") as bar:
-        for strip in _strips(grid, cell):
+    labelled = 0
+    with progress.bar("Reading labels", grid.height * grid.width / 1e6, "MP") as bar:
+        for strip in _strips(grid, cell, len(scene.bands)):
             indices = labels.read(grid.crop(strip))
-            row = strip.row_off // cell
-            # A strip is a whole number of cells high, but for the last.
-            padded = np.full((len(counts[row : row + strip.height // cell + 1]) * cell, counts.shape[1] * cell), IGNORE)
-            padded = padded[: math.ceil(strip.height / cell) * cell]
-            padded[: strip.height, : strip.width] = indices
-            cells = padded.reshape(padded.shape[0] // cell, cell, counts.shape[1], cell)
-            for index in range(classes):
-                counts[row : row + cells.shape[0], :, index] = (cells == index).sum((1, 3))
+            if (indices != IGNORE).any():
+                labelled += int((indices != IGNORE).sum())
+                indices = np.where(scene.read(strip)[1], indices, np.uint8(IGNORE))
+                first = strip.row_off // cell
+                counts[first : first + math.ceil(strip.height / cell)] = _per_cell(indices, cell, classes)
             bar.advance(strip.height * strip.width / 1e6)
-    if not counts.any():
+    if not labelled:
         raise LabelError(
             f"{labels.path}: no labelled pixel lies on {scene.name}; the scene covers {_extent(grid)}. "
             "Check that both are of the same place and that their CRSs are right"
         )
+    if not counts.any():
+        raise LabelError(f"{labels.path}: labels lie on {scene.name} only where it has no data; check its nodata value")
     return CellCounts(grid, cell, counts)
 
 
-def _strips(grid: Grid, cell: int) -> Iterator[Window]:
-    # About 16 megapixels of labels at a time, whatever the width.
-    rows = max(1, int(16e6 / grid.width) // cell) * cell
+def _per_cell(indices: npt.NDArray[np.uint8], cell: int, classes: int) -> npt.NDArray[np.int64]:
+    """Pixels of each class (rows, cols, classes) in cells of a strip (height, width)."""
+    rows, cols = (math.ceil(length / cell) for length in indices.shape)
+    padded = np.full((rows * cell, cols * cell), IGNORE, np.uint8)
+    padded[: indices.shape[0], : indices.shape[1]] = indices
+    cells = padded.reshape(rows, cell, cols, cell)
+    return np.stack([(cells == index).sum((1, 3)) for index in range(classes)], axis=-1)
+
+
+def _strips(grid: Grid, cell: int, bands: int) -> Iterator[Window]:
+    """Full-width windows, whole numbers of cells high, of about eight million values whatever the width."""
+    rows = max(1, int(8e6 / grid.width / bands) // cell) * cell
     for row in range(0, grid.height, rows):
         yield Window(0, row, grid.width, min(rows, grid.height - row))
 
@@ -129,6 +137,7 @@ def plan_chips(
     shares: Shares,
     split_by: str,
     seed: int,
+    name: str = "labels",
 ) -> ChipPlan:
     """Decide on sizes and splits from where the labels are.
 
@@ -140,6 +149,7 @@ def plan_chips(
         shares: of the splits.
         split_by: "blocks", "scene", or "auto" (scenes when there are many).
         seed: of the split.
+        name: what to call the labels in errors.
 
     Raises:
         OptionError: sizes that cannot be.
@@ -151,7 +161,7 @@ def plan_chips(
         raise OptionError(f"chip size is {chip_size} pixels; it must be 8 or more")
     by = split_by if split_by != "auto" else "scene" if len(cells) >= SCENES_APART else "blocks"
     if by == "scene":
-        return _by_scene(cells, chip_size or _fitting_chip(cells), overlap, shares, seed)
+        return _by_scene(cells, chip_size or _fitting_chip(cells), overlap, shares, seed, name)
     chip = chip_size or _chip_for_blocks(cells, overlap)
     gap = math.ceil(chip * overlap)
     block = block_size or _block_for(cells, chip + gap)
@@ -159,20 +169,22 @@ def plan_chips(
         raise OptionError(f"block size is {block}; with chips of {chip} and a gap of {gap} pixels it must be {chip + gap}")
     layouts = tuple(BlockLayout(*cell.grid.shape, block) for cell in cells)
     counts = [cell.per_block(layout) for cell, layout in zip(cells, layouts, strict=True)]
-    flat = assign(np.concatenate([count.reshape(-1, count.shape[-1]) for count in counts]), shares, seed)
+    flat = assign(np.concatenate([count.reshape(-1, count.shape[-1]) for count in counts]), shares, seed, name)
     ends = np.cumsum([count.shape[0] * count.shape[1] for count in counts])[:-1]
     splits = tuple(part.reshape(layout.shape) for part, layout in zip(np.split(flat, ends), layouts, strict=True))
     return ChipPlan(chip, gap, gap, block, by, layouts, splits)
 
 
-def _by_scene(cells: list[CellCounts], chip: int, overlap: float, shares: Shares, seed: int) -> ChipPlan:
+def _by_scene(
+    cells: list[CellCounts], chip: int, overlap: float, shares: Shares, seed: int, name: str
+) -> ChipPlan:
     wanted = sum(share > 0 for share in shares.values)
     if len(cells) < wanted:
-        raise ChipError(f"{len(cells)} scenes cannot be split by scene into {wanted} parts; use --split-by blocks")
+        raise ChipError(f"{name}: {len(cells)} scenes cannot be split by scene into {wanted} parts; use --split-by blocks")
     counts = np.stack([cell.counts.sum((0, 1)) for cell in cells])
     whole = max(max(cell.grid.shape) for cell in cells)
     layouts = tuple(BlockLayout(*cell.grid.shape, whole) for cell in cells)
-    splits = tuple(np.full((1, 1), split, np.int64) for split in assign(counts, shares, seed))
+    splits = tuple(np.full((1, 1), split, np.int64) for split in assign(counts, shares, seed, name))
     pixels = math.ceil(chip * overlap)
     return ChipPlan(chip, pixels, pixels, whole, "scene", layouts, splits)
 

@@ -66,16 +66,17 @@ def _edges(length: int, size: int) -> npt.NDArray[np.int64]:
     return np.linspace(0, length, parts + 1).astype(np.int64)
 
 
-def assign(counts: npt.NDArray[np.int64], shares: Shares, seed: int) -> npt.NDArray[np.int64]:
+def assign(counts: npt.NDArray[np.int64], shares: Shares, seed: int, name: str = "labels") -> npt.NDArray[np.int64]:
     """Give units (blocks or scenes) to splits, so that each split has each class in about its share.
 
     Greedy stratification, rarest class first (after Sechidis et al. 2011, On the stratification of multi-label data):
-    a unit goes to the split that lacks most of the class, a split that has none of it first.
+    a unit goes to the split that is furthest below its share of the class.
 
     Args:
         counts: labelled pixels (units, classes).
         shares: the share of each split.
         seed: order of units that are otherwise equal.
+        name: what to call the labels in the error.
 
     Returns:
         Index into `SPLITS` per unit; unlabelled units go to training.
@@ -87,7 +88,7 @@ def assign(counts: npt.NDArray[np.int64], shares: Shares, seed: int) -> npt.NDAr
     wanted = [split for split, share in enumerate(shares.values) if share > 0]
     if len(labelled) < len(wanted):
         raise ChipError(
-            f"labels lie in only {len(labelled)} blocks, too few for {len(wanted)} splits with a gap between them; "
+            f"{name}: labels lie in only {len(labelled)} blocks, too few for {len(wanted)} splits with a gap between them; "
             "label more places, use smaller chips or a smaller --block-size, or give one split everything"
         )
     rng = np.random.default_rng(seed)
@@ -117,10 +118,8 @@ def _rarest_first(counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -
 
 
 def _neediest(wanted: list[int], given: npt.NDArray[np.float64], target: npt.NDArray[np.float64], rare: int) -> int:
-    lacking = [split for split in (0, 2, 1) if split in wanted and given[split, rare] == 0]
-    if lacking:
-        return lacking[0]
-    return max(wanted, key=lambda split: 1 - given[split, rare] / target[split, rare])
+    """The split furthest below its share of the class; training before test before validation where all lack alike."""
+    return max((split for split in (0, 2, 1) if split in wanted), key=lambda s: 1 - given[s, rare] / target[s, rare])
 
 
 def _fill_empty(
@@ -152,18 +151,18 @@ def chip_windows(
     Yields:
         (split, window), row by row.
     """
-    half, stride = math.ceil(gap / 2), max(1, chip - overlap)
+    before, after, stride = gap // 2, gap - gap // 2, max(1, chip - overlap)
     rows, cols = layout.row_edges, layout.col_edges
     for i in range(len(rows) - 1):
         for start, stop in _runs(splits[i]):
             split = splits[i, start]
-            left = cols[start] + half * (start > 0)
-            right = cols[stop] - half * (stop < len(cols) - 1)
+            left = cols[start] + before * (start > 0)
+            right = cols[stop] - after * (stop < len(cols) - 1)
             width = min(chip, right - left)
             for col in (left + offset for offset in offsets(right - left, width, stride)):
                 near = _columns(cols, col - gap, col + width + gap)
-                top = rows[i] + half * (i > 0 and bool((splits[i - 1, near] != split).any()))
-                bottom = rows[i + 1] - half * (i < len(rows) - 2 and bool((splits[i + 1, near] != split).any()))
+                top = rows[i] + before * (i > 0 and bool((splits[i - 1, near] != split).any()))
+                bottom = rows[i + 1] - after * (i < len(rows) - 2 and bool((splits[i + 1, near] != split).any()))
                 height = min(chip, bottom - top)
                 for row in offsets(bottom - top, height, stride):
                     yield int(split), Window(int(col), int(top + row), int(width), int(height))

@@ -101,7 +101,7 @@ def tile(
     output = Path(output)
     refuse_existing(output, overwrite)
     shares = Shares(*split)
-    sources = _open_pairs(scenes, Path(labels), class_field, legend, bands, nodata)
+    sources = open_pairs(scenes, Path(labels), class_field, legend, bands, nodata)
     cells = [count_cells(scene, own) for scene, own in sources]
     plan = plan_chips(
         cells,
@@ -111,6 +111,7 @@ def tile(
         shares=shares,
         split_by=split_by,
         seed=seed,
+        name=str(labels),
     )
     logger.info("Chips of %d pixels, %d apart between splits, split by %s", plan.chip, plan.gap, plan.by)
     options = {
@@ -306,7 +307,7 @@ def _missing_classes(frame: gpd.GeoDataFrame, legend: Legend, wanted: list[str])
     )
 
 
-def _open_pairs(
+def open_pairs(
     scenes: str | Path | Sequence[str | Path],
     labels: Path,
     class_field: str | None,

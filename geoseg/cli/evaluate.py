@@ -25,7 +25,7 @@ from geoseg.cli import options
 @options.overwrite
 @options.json_
 def command(map_path: Path, reference: Path, output: Path, as_json: bool, **settings: Any) -> None:
-    r"""Score MAP against REFERENCE and write a report.
+    """Score MAP against REFERENCE and write a report.
 
     MAP is a class raster, REFERENCE another one on any grid, or polygons. The folder gets report.html (one file that
     opens anywhere), metrics.json, confusion.csv and the figures as PNG.
@@ -33,7 +33,7 @@ def command(map_path: Path, reference: Path, output: Path, as_json: bool, **sett
     \b
     geoseg evaluate map.tif truth.gpkg --class-field land_cover -o report/
     geoseg evaluate map.tif labels.tif --scene scene.tif --regions test_blocks.gpkg -o report/
-    """
+    """  # noqa: D301 (click reads the backslash)
     from geoseg.assessment.evaluate import evaluate
 
     options.tell(evaluate(map_path, reference, output, **settings), as_json)

@@ -1,0 +1,299 @@
+"""The whole job on one set of scenes: tile, train, predict, vectorize, evaluate, into one folder.
+
+A run that is killed goes on with the same command: each step that is complete is kept, the one that was cut off begins
+anew. What the run was asked for is written down first, so that results of two different runs never mix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+from filelock import FileLock, Timeout
+
+from geoseg import __version__
+from geoseg.assessment import baseline
+from geoseg.assessment.compare import Regions, compare
+from geoseg.assessment.evaluate import EvaluateResult, Pair, evaluate_pairs
+from geoseg.assessment.pixel_map import PixelMap
+from geoseg.chips.dataset import labelled_pixels
+from geoseg.chips.index import ChipIndex, read_index
+from geoseg.chips.tiler import open_pairs, tile
+from geoseg.confusion import Accuracy, Matrix
+from geoseg.errors import OutputError, OutputExistsError
+from geoseg.labels import Labels, RasterLabels
+from geoseg.output import refuse_existing
+from geoseg.prediction.predict import predict
+from geoseg.scene import Scene
+from geoseg.training.fit import train
+from geoseg.vectors.vectorize import vectorize
+
+logger = logging.getLogger(__name__)
+
+STATE = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What `run` made.
+
+    Attributes:
+        output: the folder.
+        maps, polygons: in the order of the scenes.
+        report: folder of the report.
+        judged_on: "test blocks", "validation blocks" or "training labels".
+        scores: of the maps there.
+        seconds: in all.
+    """
+
+    output: str
+    maps: tuple[str, ...]
+    polygons: tuple[str, ...]
+    report: str
+    judged_on: str
+    scores: EvaluateResult
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"Scores on {self.judged_on}, beside a Gaussian maximum likelihood classifier per pixel:\n{self.scores}\n"
+            f"{self.output}: {len(self.maps)} maps and layers of polygons, model and report in {self.seconds:.0f} s"
+        )
+
+
+def run(
+    scenes: str | Path | list[str | Path],
+    labels: str | Path,
+    output: str | Path,
+    *,
+    class_field: str | None = None,
+    legend: str | Path | None = None,
+    bands: tuple[str, ...] | None = None,
+    nodata: float | None = None,
+    tiling: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    simplify: float = 1.0,
+    polygons: str = ".gpkg",
+    device: str = "auto",
+    seed: int = 0,
+    overwrite: bool = False,
+) -> RunResult:
+    """Do the whole job: from scenes and labels to maps, polygons, a model and a report.
+
+    Args:
+        scenes: one or more scenes, or a folder of them.
+        labels: polygons or a class raster, or a folder with a file for each scene.
+        output: folder to make: chips/, model.safetensors, map.tif, map.gpkg and report/ (maps/ for several scenes).
+        class_field: column of the polygons that holds the class.
+        legend: a legend.toml.
+        bands: names or numbers of the bands to use.
+        nodata: value without data, in place of what the scenes declare.
+        tiling: further options of `geoseg.tile`.
+        training: further options of `geoseg.train`.
+        simplify: tolerance of the polygons, in pixels.
+        polygons: extension of the polygon files: .gpkg, .geojson, .parquet or .fgb.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        seed: of everything drawn at random.
+        overwrite: begin anew when the folder holds another run.
+
+    Raises:
+        GeosegError: see the classes of `geoseg.errors`; complete steps stay, and the same command goes on from them.
+    """
+    start = time.monotonic()
+    output = Path(output)
+    given = {
+        "scenes": [str(scene) for scene in ([scenes] if isinstance(scenes, str | Path) else scenes)],
+        "labels": str(labels),
+        "class_field": class_field,
+        "legend": str(legend) if legend else None,
+        "bands": bands,
+        "nodata": nodata,
+        "tiling": tiling or {},
+        "training": training or {},
+        "simplify": simplify,
+        "polygons": polygons,
+        "device": device,
+        "seed": seed,
+    }
+    common = {"class_field": class_field, "legend": legend, "bands": bands, "nodata": nodata}
+    sources = open_pairs(given["scenes"], Path(labels), **common)
+    files = [Path(scene.name) for scene, _ in sources] + [own.path for _, own in sources]
+    with _Steps.open(output, given, files, overwrite) as steps:
+        chips, model = output / "chips", output / "model.safetensors"
+        steps.do(
+            "tile",
+            lambda: tile(given["scenes"], labels, chips, seed=seed, overwrite=True, **common, **(tiling or {})),
+        )
+        steps.do(
+            "train", lambda: train(chips, model, seed=seed, device=device, overwrite=True, **(training or {}))
+        )
+        index = read_index(chips)
+        maps, layers = _output_names(output, files[: len(sources)], polygons)
+        for (scene, _), target, layer in zip(sources, maps, layers, strict=True):
+            steps.do(f"predict {target.name}", lambda s=scene, t=target: predict(model, s, t, device=device, overwrite=True))  # type: ignore[misc]
+            steps.do(f"vectorize {layer.name}", lambda t=target, v=layer: vectorize(t, v, simplify=simplify, overwrite=True))  # type: ignore[misc]
+        judged_on, split = _judge(index)
+        pairs = _pairs(index, split, sources, maps)
+        scores = evaluate_pairs(
+            pairs,
+            output / "report",
+            class_field=None if isinstance(sources[0][1], RasterLabels) else class_field,
+            baseline={"per pixel": _baseline(index, sources, split)},
+            curves=output / "model.metrics.csv",
+            overwrite=True,
+        )
+        steps.finish(asdict(scores))
+    return RunResult(
+        str(output),
+        tuple(map(str, maps)),
+        tuple(map(str, layers)),
+        str(output / "report"),
+        judged_on,
+        scores,
+        time.monotonic() - start,
+    )
+
+
+class _Steps:
+    """Which steps of a run are complete, kept in its folder."""
+
+    def __init__(self, folder: Path, state: dict[str, Any], lock: FileLock) -> None:
+        self._folder, self._state, self._lock = folder, state, lock
+
+    @classmethod
+    def open(cls, folder: Path, given: dict[str, Any], files: list[Path], overwrite: bool) -> _Steps:
+        """Begin a run in a new folder, or go on with the same run in its own.
+
+        Raises:
+            OutputExistsError: the folder holds something else.
+            OutputError: it cannot be made, or another run is at work in it.
+        """
+        key = _key(given, files)
+        if not folder.exists():
+            refuse_existing(folder, overwrite)
+            folder.mkdir()
+        elif not folder.is_dir():
+            raise OutputExistsError(f"{folder} is a file; choose a folder that does not exist yet")
+        lock = FileLock(folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(f"{folder}: another run is at work in it; wait for it or choose another name") from error
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
+        try:
+            state = _previous(folder)
+            if state is None or state["key"] != key or state["scores"] is not None:
+                if state is not None and not overwrite:
+                    what = "another run" if state["key"] != key else "this run, complete"
+                    raise OutputExistsError(f"{folder} holds {what}; choose another name or give --overwrite")
+                state = {"version": __version__, "key": key, "options": given, "done": [], "scores": None}
+            steps = cls(folder, state, lock)
+            steps._save()
+        except BaseException:
+            lock.release()
+            raise
+        return steps
+
+    def __enter__(self) -> _Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        (self._folder / ".lock").unlink(missing_ok=True)
+
+    def do(self, name: str, work: Callable[[], object]) -> None:
+        """Do a step, unless it is complete."""
+        if name in self._state["done"]:
+            logger.info("%s: done before", name)
+            return
+        logger.info("%s", work())
+        self._state["done"].append(name)
+        self._save()
+
+    def finish(self, scores: dict[str, Any]) -> None:
+        """Note that all is complete."""
+        self._state["scores"] = scores
+        self._save()
+
+    def _save(self) -> None:
+        fresh = self._folder / f".{STATE}.new"
+        fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
+        os.replace(fresh, self._folder / STATE)
+
+
+def _previous(folder: Path) -> dict[str, Any] | None:
+    """The state of the run that the folder holds, None for an empty folder."""
+    path = folder / STATE
+    if not path.exists():
+        if any(entry.name != ".lock" for entry in folder.iterdir()):
+            raise OutputExistsError(f"{folder} holds files that geoseg run did not make; choose another name")
+        return None
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return {name: state[name] for name in ("version", "key", "options", "done", "scores")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputExistsError(f"{path}: cannot be read, so the run cannot go on; choose another name") from error
+
+
+def _key(given: dict[str, Any], files: list[Path]) -> str:
+    """What makes two runs the same: version, options, and the files as they are now."""
+    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
+    if given["legend"]:
+        stamps.append((given["legend"], Path(given["legend"]).read_text(encoding="utf-8"), 0))
+    text = json.dumps([__version__, given, stamps], default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _output_names(output: Path, scenes: list[Path], extension: str) -> tuple[list[Path], list[Path]]:
+    if len(scenes) == 1:
+        return [output / "map.tif"], [output / f"map{extension}"]
+    for folder in ("maps", "polygons"):
+        (output / folder).mkdir(exist_ok=True)
+    stems = [scene.stem for scene in scenes]
+    names = [stem if stems.count(stem) == 1 else f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
+    return [output / "maps" / f"{name}.tif" for name in names], [output / "polygons" / f"{name}{extension}" for name in names]
+
+
+def _judge(index: ChipIndex) -> tuple[str, str]:
+    """What the maps are judged on: ground that training has not seen, where there is any."""
+    for split, name in (("test", "test"), ("val", "validation")):
+        if not index.of(split).empty:
+            return f"{name} {'scenes' if index.options['split_by'] == 'scene' else 'blocks'}", split
+    logger.warning("Without test or validation chips the scores are on the training labels, and far too good")
+    return "training labels", "train"
+
+
+def _pairs(
+    index: ChipIndex, split: str, sources: list[tuple[Scene, Labels]], maps: list[Path]
+) -> list[Pair]:
+    """The maps of scenes that have chips of the split, to be judged inside of these."""
+    frame = index.of(split)
+    pairs = []
+    for number, ((scene, labels), mapped) in enumerate(zip(sources, maps, strict=True)):
+        own: gpd.GeoDataFrame = frame[frame["scene"] == number]
+        if not own.empty:
+            pairs.append(Pair(mapped, labels.path, scene=Path(scene.name), regions=own[[own.geometry.name]]))
+    return pairs
+
+
+def _baseline(index: ChipIndex, sources: list[tuple[Scene, Labels]], split: str) -> Accuracy:
+    """What a classifier that sees one pixel at a time reaches on the same ground, trained on the same labels."""
+    classifier = baseline.fit(*labelled_pixels(index, "train"), len(index.legend))
+    matrix: Matrix = np.zeros((len(index.legend), len(index.legend)), np.int64)
+    for number, (scene, labels) in enumerate(sources):
+        chips = index.of(split)
+        own = chips[chips["scene"] == number]
+        if not own.empty:
+            rival = PixelMap(scene, classifier, index.statistics, index.legend)
+            matrix += compare(rival, labels, Regions.of(own, scene.grid, split)).matrix
+    return Accuracy(matrix)

@@ -1,0 +1,119 @@
+"""What the formats written by GDAL share: batches go to it as one Arrow stream.
+
+GDAL pulls a stream, and the tracer pushes batches: a thread stands between them, with one batch waiting. So every format
+is written in a single pass, also those to which nothing can be appended, while the next band is being traced.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyogrio
+from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio.crs import CRS
+
+from geoseg.errors import OutputError
+from geoseg.raster import first_line
+
+POLL_SECONDS = 0.5
+
+
+class AbortedError(Exception):
+    """Ends the stream when the run failed elsewhere."""
+
+
+class OgrWriter:
+    """Writes a layer with one of GDAL's drivers; formats are subclasses."""
+
+    driver: str
+
+    def open(self, path: Path, crs: CRS | None, schema: pa.Schema, description: str = "") -> None:
+        """Start the thread that writes."""
+        self._path, self._schema = path, _marked(schema)
+        self._batches: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(maxsize=1)
+        self._failure: BaseException | None = None
+        options = self.options(crs, description)
+        self._thread = threading.Thread(target=self._write_all, args=(crs, options), daemon=True)
+        self._thread.start()
+
+    def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
+        """Options for `pyogrio.write_arrow`."""
+        return {}
+
+    def write(self, batch: pa.RecordBatch, bounds: Any) -> None:
+        """Append a batch.
+
+        Raises:
+            OutputError: GDAL cannot write it, or could not write one before it.
+        """
+        self._put(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Finish the file.
+
+        Raises:
+            OutputError: GDAL could not write it.
+        """
+        self._put(None)
+        self._thread.join()
+        self._raise_failure()
+
+    def abort(self) -> None:
+        """Stop the thread."""
+        self._put(AbortedError())
+        self._thread.join()
+
+    def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
+        """Count the features and list the columns."""
+        try:
+            info = pyogrio.read_info(path, force_feature_count=True)
+        except (DataSourceError, DataLayerError) as error:
+            raise OutputError(f"{path.name}: cannot be read back: {first_line(error)}; is the disk full?") from error
+        return int(info["features"]), tuple(info["fields"])
+
+    def _put(self, item: pa.RecordBatch | Exception | None) -> None:
+        while self._thread.is_alive():
+            try:
+                self._batches.put(item, timeout=POLL_SECONDS)
+                return
+            except queue.Full:
+                continue
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            reason = first_line(self._failure)
+            raise OutputError(f"{self._path.name}: cannot be written: {reason}; is the disk full?") from self._failure
+
+    def _write_all(self, crs: CRS | None, options: dict[str, Any]) -> None:
+        try:
+            pyogrio.write_arrow(
+                pa.RecordBatchReader.from_batches(self._schema, self._waiting()),
+                self._path,
+                layer=self._path.stem,
+                driver=self.driver,
+                geometry_type="Polygon",
+                # Named, GDAL's geometry column would come with a warning where there is no CRS.
+                geometry_name="geometry" if crs is not None else None,
+                crs=None if crs is None else crs.to_wkt(),
+                **options,
+            )
+        except BaseException as error:  # whatever it is, the thread that waits for this one must hear of it
+            self._failure = error
+
+    def _waiting(self) -> Iterator[pa.RecordBatch]:
+        while (item := self._batches.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+
+def _marked(schema: pa.Schema) -> pa.Schema:
+    """The schema with its geometry column marked as WKB, by which GDAL knows it."""
+    index = schema.get_field_index("geometry")
+    return schema.set(index, schema.field(index).with_metadata({"ARROW:extension:name": "geoarrow.wkb"}))

@@ -1,0 +1,33 @@
+"""GeoJSON by RFC 7946: longitude and latitude on WGS 84, 7 decimals (1 cm), counter-clockwise outlines."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rasterio.crs import CRS
+
+from geoseg.writers._ogr import OgrWriter
+
+logger = logging.getLogger(__name__)
+
+EXTENSIONS = (".geojson",)
+
+
+class Writer(OgrWriter):
+    """Writes GeoJSON text; an empty layer has no columns, as the format keeps them with the features."""
+
+    driver = "GeoJSON"
+
+    def open(self, path: Path, crs: CRS | None, schema: pa.Schema, description: str = "") -> None:
+        """Start the thread that writes; without a CRS the coordinates stay pixels, and that is said."""
+        if crs is None:
+            logger.warning("%s: without a CRS the coordinates are pixels, not the degrees GeoJSON readers expect", path.name)
+        super().open(path, crs, schema, description)
+
+    def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
+        """RFC 7946 makes GDAL reproject, round, and turn rings the right way round."""
+        options = {"RFC7946": "NO" if crs is None else "YES"}
+        return options | ({"DESCRIPTION": description} if description else {})

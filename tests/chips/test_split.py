@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geoseg.chips.split import BlockLayout, Shares, assign, chip_windows
+from geoseg.errors import ChipError, OptionError
+
+
+def spans(windows):
+    """Top, left, bottom and right (n, 4) of windows."""
+    return np.array([(w.row_off, w.col_off, w.row_off + w.height, w.col_off + w.width) for w in windows]).reshape(-1, 4)
+
+
+def distances(a, b):
+    """Pixels between each of windows (n, 4) and each of (m, 4), 0 when they touch or overlap."""
+    one, other = a[:, None], b[None]
+    apart = np.maximum(one[..., :2] - other[..., 2:], other[..., :2] - one[..., 2:])
+    return apart.clip(0).max(-1)
+
+
+@st.composite
+def layouts(draw):
+    chip, gap = draw(st.integers(8, 40)), draw(st.integers(0, 7))
+    layout = BlockLayout(draw(st.integers(1, 200)), draw(st.integers(1, 200)), chip + gap + draw(st.integers(0, 30)))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    return layout, rng.integers(0, 3, layout.shape), chip, gap
+
+
+@settings(deadline=None)
+@given(layouts())
+def test_chips_of_different_splits_keep_the_gap(case):
+    layout, splits, chip, gap = case
+    made = list(chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap))
+    windows = [spans(window for split, window in made if split == wanted) for wanted in range(3)]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert (distances(windows[one], windows[other]) >= gap).all()
+    everything = np.concatenate(windows)
+    assert (everything[:, :2] >= 0).all()
+    assert (everything[:, 2:] <= (layout.height, layout.width)).all()
+
+
+@settings(deadline=None)
+@given(layouts())
+def test_every_block_is_used(case):
+    layout, splits, chip, gap = case
+    windows = spans(window for _, window in chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap))
+    for i, j in np.ndindex(layout.shape):
+        middle = [[layout.row_edges[i : i + 2].mean(), layout.col_edges[j : j + 2].mean()] * 2]
+        assert distances(windows, np.array(middle)).min() <= gap
+
+
+@settings(deadline=None)
+@given(layouts())
+def test_chips_have_their_size_where_the_scene_has(case):
+    layout, splits, chip, gap = case
+    for _, window in chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap):
+        assert window.height == min(chip, layout.height)
+        assert window.width == min(chip, layout.width)
+
+
+def test_one_split_is_covered_without_holes():
+    covered = np.zeros((100, 130), bool)
+    layout = BlockLayout(100, 130, 40)
+    for _, window in chip_windows(layout, np.zeros(layout.shape, int), chip=32, overlap=8, gap=8):
+        covered[window.toslices()] = True
+    assert covered.all()
+
+
+def test_each_split_gets_each_class_in_about_its_share():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 100, (300, 5)) * (rng.random((300, 5)) < [1, 0.5, 0.2, 0.1, 0.05])
+    splits = assign(counts, Shares(), seed=0)
+    for split, share in enumerate(Shares().values):
+        assert counts[splits == split].sum(0) / counts.sum(0) == pytest.approx([share] * 5, abs=0.1)
+
+
+def test_a_class_in_three_places_is_in_every_split():
+    counts = np.zeros((40, 2), int)
+    counts[:, 0] = 50
+    counts[[3, 17, 30], 1] = 5
+    splits = assign(counts, Shares(), seed=1)
+    assert {splits[3], splits[17], splits[30]} == {0, 1, 2}
+
+
+def test_the_same_seed_gives_the_same_split():
+    counts = np.random.default_rng(0).integers(0, 3, (60, 3))
+    assert (assign(counts, Shares(), 5) == assign(counts, Shares(), 5)).all()
+
+
+def test_a_split_without_a_share_gets_nothing():
+    counts = np.ones((20, 2), int)
+    assert set(assign(counts, Shares(0.5, 0, 0.5), 0)) == {0, 2}
+
+
+def test_too_few_places_are_refused():
+    counts = np.zeros((9, 2), int)
+    counts[[1, 5]] = 4
+    with pytest.raises(ChipError, match="only 2 blocks"):
+        assign(counts, Shares(), 0)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5)])
+def test_shares_that_cannot_be_are_refused(shares):
+    with pytest.raises(OptionError):
+        Shares(*shares)

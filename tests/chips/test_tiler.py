@@ -1,0 +1,213 @@
+import json
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+
+import geoseg
+from conftest import polygons, striped
+from geoseg.chips.index import check_leaks, read_index
+from geoseg.errors import BandMismatchError, ChipError, LabelError, LeakError, OptionError, OutputExistsError
+
+
+@pytest.fixture()
+def chips(labelled_scene, tmp_path):
+    scene, labels = labelled_scene
+    geoseg.tile(scene, labels, tmp_path / "chips", chip_size=32, seed=3)
+    return read_index(tmp_path / "chips")
+
+
+def files(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_chips_hold_the_pixels_of_their_window(labelled_scene, chips):
+    scene, labels = labelled_scene
+    with rasterio.open(scene) as whole, rasterio.open(labels) as truth:
+        pixels, classes = whole.read(), truth.read(1)
+        for row in chips.frame.itertuples():
+            window = (slice(row.row, row.row + row.height), slice(row.col, row.col + row.width))
+            with rasterio.open(chips.folder / row.image) as image, rasterio.open(chips.folder / row.label) as label:
+                assert (image.read() == pixels[(slice(None), *window)]).all()
+                assert (label.read(1) == classes[window]).all()
+                assert image.crs == label.crs == whole.crs
+                assert image.transform @ (0, 0) == pytest.approx(whole.transform @ (row.col, row.row))
+                assert image.descriptions == whole.descriptions
+                assert [row.pixels_1, row.pixels_2, row.pixels_3] == np.bincount(label.read(1).ravel())[1:4].tolist()
+
+
+def test_every_split_has_chips_and_classes(chips):
+    for split in ("train", "val", "test"):
+        assert (chips.counts(split).sum(0) > 0).all()
+
+
+def test_the_index_opens_as_geodata(chips):
+    frame = gpd.read_parquet(chips.folder / "index.parquet")
+    assert frame.crs.to_epsg() == 32632
+    assert frame.geometry.area.to_numpy() == pytest.approx(32 * 32 * 100)
+
+
+def test_neighbours_of_one_split_overlap(labelled_scene, tmp_path):
+    geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, block_size=110)
+    train = read_index(tmp_path / "c").of("train")
+    pairs = train.sindex.query(train.geometry, predicate="overlaps")
+    assert pairs.shape[1] > len(train)
+
+
+def test_statistics_are_those_of_the_training_pixels(chips):
+    values = np.concatenate(
+        [rasterio.open(chips.folder / image).read().reshape(4, -1) for image in chips.of("train")["image"]], axis=1
+    )
+    low, high = np.percentile(values, [1, 99], axis=1)
+    cut = np.clip(values, low[:, None], high[:, None])
+    assert chips.statistics.mean == pytest.approx(cut.mean(1), rel=1e-6)
+    assert chips.statistics.std == pytest.approx(cut.std(1), rel=1e-6)
+
+
+def test_no_data_is_in_no_statistics_and_no_label(write_scene, tmp_path):
+    values, classes = striped(240, 260)
+    values[2, :, :40] = 0
+    write_scene(values, nodata=0)
+    write_scene(classes[None], "labels.tif", nodata=0)
+    geoseg.tile(tmp_path / "scene.tif", tmp_path / "labels.tif", tmp_path / "c", chip_size=32)
+    index = read_index(tmp_path / "c")
+    assert min(index.statistics.low) > 200
+    for row in index.frame[index.frame["col"] < 40].itertuples():
+        with rasterio.open(index.folder / row.image) as image, rasterio.open(index.folder / row.label) as label:
+            assert not label.read(1)[:, : 40 - row.col].any()
+            assert not image.dataset_mask()[:, : 40 - row.col].any()
+
+
+def test_the_same_seed_gives_the_same_bytes(labelled_scene, tmp_path):
+    for name in ("a", "b"):
+        geoseg.tile(*labelled_scene, tmp_path / name, chip_size=32, seed=9)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_sizes_are_chosen_from_the_labels(labelled_scene, tmp_path):
+    result = geoseg.tile(*labelled_scene, tmp_path / "c")
+    assert result.chip_size == 32
+    assert result.block_size >= 40
+
+
+def test_a_scene_smaller_than_a_chip(write_scene, tmp_path):
+    values, classes = striped(40, 300)
+    scene, labels = write_scene(values), write_scene(classes[None], "labels.tif", nodata=0)
+    geoseg.tile(scene, labels, tmp_path / "c", chip_size=64)
+    index = read_index(tmp_path / "c")
+    assert set(index.frame["height"]) == {40}
+    assert set(index.frame["width"]) == {64}
+
+
+def many(write_scene, tmp_path, count=9):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for number in range(count):
+        values, classes = striped(64, 64, seed=number)
+        write_scene(values, f"images/{number}.tif")
+        write_scene(classes[None], f"masks/{number}.tif", nodata=0)
+    return tmp_path / "images", tmp_path / "masks"
+
+
+def test_many_scenes_are_held_out_whole(write_scene, tmp_path):
+    from affine import Affine
+
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for number in range(9):
+        values, classes = striped(64, 64, seed=number)
+        place = Affine(10, 0, 500_000 + 5000 * number, 0, -10, 5_400_000)
+        write_scene(values, f"images/{number}.tif", transform=place)
+        write_scene(classes[None], f"masks/{number}.tif", nodata=0, transform=place)
+    result = geoseg.tile(tmp_path / "images", tmp_path / "masks", tmp_path / "c")
+    frame = read_index(tmp_path / "c").frame
+    assert (frame.groupby("scene")["split"].nunique() == 1).all()
+    assert all(result.chips.values())
+
+
+def test_scenes_on_the_same_ground_cannot_be_apart(write_scene, tmp_path):
+    images, masks = many(write_scene, tmp_path)
+    with pytest.raises(LeakError, match="share ground"):
+        geoseg.tile(images, masks, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_planted_leak_is_found(chips):
+    frame = chips.frame.copy()
+    place = frame.index[frame["split"] == "test"][0]
+    leaking = frame.copy()
+    leaking.loc[place, "split"] = "train"
+    if (frame["split"] == "test").sum() > 1:
+        with pytest.raises(LeakError):
+            check_leaks(leaking.assign(col=0, row=0), 8, "chips")
+    frame.loc[place, ["row", "col"]] = frame.loc[frame["split"] == "train", ["row", "col"]].iloc[0].to_numpy()
+    with pytest.raises(LeakError, match="less than 8 pixels"):
+        check_leaks(frame, 8, "chips")
+
+
+def test_a_tampered_index_is_refused(chips):
+    frame = chips.frame.copy()
+    train, test = (frame.index[frame["split"] == split][0] for split in ("train", "test"))
+    frame.loc[test, ["row", "col"]] = frame.loc[train, ["row", "col"]].to_numpy()
+    frame.to_parquet(chips.folder / "index.parquet")
+    with pytest.raises(LeakError):
+        read_index(chips.folder)
+
+
+class TestBadInput:
+    def test_labels_elsewhere(self, labelled_scene, tmp_path):
+        frame = polygons({"forest": [(0, 0, 9, 9)], "water": [(20, 20, 9, 9)]})
+        frame.geometry = frame.geometry.translate(1e6, 0)
+        frame.to_file(tmp_path / "far.gpkg")
+        with pytest.raises(LabelError, match=r"far\.gpkg: no labelled pixel lies on .*scene\.tif"):
+            geoseg.tile(labelled_scene[0], tmp_path / "far.gpkg", tmp_path / "c")
+        assert not (tmp_path / "c").exists()
+
+    def test_all_nodata(self, write_scene, tmp_path):
+        values, classes = striped(100, 100)
+        scene = write_scene(np.zeros_like(values), nodata=0)
+        labels = write_scene(classes[None], "labels.tif", nodata=0)
+        with pytest.raises(LabelError, match="only where it has no data"):
+            geoseg.tile(scene, labels, tmp_path / "c")
+
+    def test_output_exists(self, labelled_scene, tmp_path):
+        (tmp_path / "c").mkdir()
+        with pytest.raises(OutputExistsError, match="--overwrite"):
+            geoseg.tile(*labelled_scene, tmp_path / "c")
+
+    def test_too_few_labels(self, labelled_scene, tmp_path):
+        polygons({"forest": [(0, 0, 9, 9)]}).to_file(tmp_path / "one.gpkg")
+        with pytest.raises(ChipError, match="only 1 blocks"):
+            geoseg.tile(labelled_scene[0], tmp_path / "one.gpkg", tmp_path / "c")
+
+    @pytest.mark.parametrize(
+        "wrong", [{"chip_size": 4}, {"overlap": 1.0}, {"block_size": 10, "chip_size": 32}, {"split": (0.5, 0.5, 0.5)}]
+    )
+    def test_sizes_that_cannot_be(self, labelled_scene, tmp_path, wrong):
+        with pytest.raises(OptionError):
+            geoseg.tile(*labelled_scene, tmp_path / "c", **wrong)
+
+    def test_scenes_of_different_bands(self, write_scene, labelled_scene, tmp_path):
+        other = write_scene(striped(50, 50)[0], "other.tif")
+        with pytest.raises(BandMismatchError, match="--bands"):
+            geoseg.tile([labelled_scene[0], other], labelled_scene[1], tmp_path / "c")
+
+    def test_a_scene_without_its_labels(self, write_scene, tmp_path):
+        images, masks = many(write_scene, tmp_path, 3)
+        (masks / "1.tif").unlink()
+        with pytest.raises(LabelError, match=r"no label file for the scene .*1\.tif"):
+            geoseg.tile(images, masks, tmp_path / "c")
+
+    def test_what_is_no_chip_folder(self, tmp_path, chips):
+        with pytest.raises(ChipError, match="geoseg tile"):
+            read_index(tmp_path)
+        path = chips.folder / "chips.json"
+        good = path.read_text()
+        for broken in ("{", "[]", "{}", good.replace('"bands"', '"hands"'), good.replace('"mean"', '"mode"')):
+            path.write_text(broken)
+            with pytest.raises(ChipError):
+                read_index(chips.folder)
+        path.write_text(json.dumps(json.loads(good) | {"format": 99}))
+        with pytest.raises(ChipError, match="newer geoseg"):
+            read_index(chips.folder)

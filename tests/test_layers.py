@@ -1,0 +1,89 @@
+"""The rooms of the house: imports go down only, and light commands stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import geoseg
+
+ROOT = Path(geoseg.__file__).parent
+
+# Lowest first. Modules of one layer do not know each other, but for those of one folder.
+LAYERS = (
+    ("errors", "__init__"),
+    ("registry", "grid", "progress", "output"),
+    ("legend", "raster", "device"),
+    ("scene", "confusion", "vector", "statistics", "class_raster"),
+    ("readers", "writers", "models", "losses", "labels", "sample_data"),
+    ("chips", "model"),
+    ("training", "prediction", "vectors", "assessment"),
+    ("workflow", "info"),
+    ("cli",),
+)
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+# Values that build on values of their own layer.
+ALLOWED = {("scene", "grid"), ("class_raster", "grid"), ("raster", "grid"), ("cli", "cli")}
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[0]
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "geoseg":
+            names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+            rooms.update(name if name in LEVEL else "__init__" for name in names)
+        elif isinstance(node, ast.Import):
+            rooms.update(a.name.split(".")[1] for a in node.names if a.name.startswith("geoseg."))
+    return rooms
+
+
+def test_every_room_has_a_layer():
+    rooms = {room_of(path) for path in ROOT.rglob("*.py")}
+    assert rooms == set(LEVEL)
+
+
+def test_imports_go_down():
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        room = room_of(path)
+        if path == ROOT / "__init__.py":
+            continue
+        for other in imported_rooms(path) - {room}:
+            if LEVEL[other] >= LEVEL[room]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {other}")
+    assert not wrong
+
+
+def modules_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+HEAVY = {"torch", "lightning", "segmentation_models_pytorch", "timm", "torchvision"}
+
+
+def test_help_loads_nothing_heavy():
+    code = "from click.testing import CliRunner\nfrom geoseg.cli import main\n"
+    loaded = modules_after(code + "assert CliRunner().invoke(main, ['--help']).exit_code == 0")
+    assert not loaded & (HEAVY | {"rasterio", "numpy", "geopandas"})
+    commands = modules_after(
+        code + "for n in main.list_commands(None): assert CliRunner().invoke(main, [n, '--help']).exit_code == 0"
+    )
+    assert not commands & HEAVY
+
+
+def test_what_needs_no_network_loads_no_torch():
+    for module in ("geoseg", "geoseg.chips.tiler", "geoseg.vectors.vectorize", "geoseg.assessment.evaluate", "geoseg.info"):
+        assert not modules_after(f"import {module}") & HEAVY, module
+
+
+def test_public_names_are_there():
+    for name in geoseg.__all__:
+        assert getattr(geoseg, name) is not None
+    assert set(geoseg.__all__) <= set(dir(geoseg))

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geoseg.errors import LegendError
+from geoseg.legend import IGNORE, Legend, TerrainClass, read_legend
+
+ids = st.lists(st.integers(0, 65534), min_size=1, max_size=30, unique=True)
+
+
+@given(ids)
+def test_encoding_and_decoding_are_inverse(values):
+    legend = Legend.from_names((id_, f"class {id_}") for id_ in values)
+    array = np.array(values, np.int64)
+    assert (legend.decode(legend.encode(array)) == array).all()
+    assert legend.ids == tuple(sorted(values))
+
+
+@given(ids)
+def test_nodata_is_outside_of_the_legend_and_fits_the_type(values):
+    legend = Legend.from_names((id_, f"class {id_}") for id_ in values)
+    assert legend.nodata not in legend.ids
+    assert max(*legend.ids, legend.nodata) <= np.iinfo(legend.dtype).max
+    assert (legend.decode(np.array([IGNORE], np.uint8)) == legend.nodata).all()
+
+
+def test_unknown_ids_are_ignored():
+    legend = Legend.from_names([(1, "a"), (300, "b")])
+    assert legend.encode(np.array([1, 2, 300, -5, 70_000])).tolist() == [0, IGNORE, 1, IGNORE, IGNORE]
+
+
+def test_round_trip_through_plain_values():
+    legend = Legend.from_names([(3, "forest"), (1, "water")])
+    assert Legend.from_dict(legend.to_dict()) == legend
+
+
+def test_colours_differ_and_suit_the_words():
+    legend = Legend.from_names(enumerate(["water", "forest", "woods", "thing", "other thing", "lake"], start=1))
+    assert len({item.color for item in legend}) == len(legend)
+    red, green, blue = legend.classes[0].rgb
+    assert blue > red
+    assert legend.classes[1].rgb[1] == max(legend.classes[1].rgb)
+
+
+@pytest.mark.parametrize(
+    ("items", "says"),
+    [
+        ([], "at least one class"),
+        ([{"id": 1}], "id and a name"),
+        ([{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "the id 1"),
+        ([{"id": 1, "name": "a"}, {"id": 2, "name": "a"}], "the name 'a'"),
+        ([{"id": -1, "name": "a"}], "0 to 65535"),
+        ([{"id": 1.5, "name": "a"}], "whole number"),
+        ([{"id": True, "name": "a"}], "whole number"),
+        ([{"id": 1, "name": " "}], "no name"),
+        ([{"id": 1, "name": "a", "color": "green"}], "#rrggbb"),
+        ([{"id": 1, "name": "a", "colour": "#123456"}], "unknown key 'colour'"),
+        ([{"id": n, "name": str(n)} for n in range(300)], "too long"),
+        ("text", "list of classes"),
+    ],
+)
+def test_contradictions_are_refused(items, says):
+    with pytest.raises(LegendError, match=says):
+        Legend.from_dict(items)
+
+
+def test_no_room_for_nodata_is_said():
+    with pytest.raises(LegendError, match="no value for nodata"):
+        _ = Legend.from_names([(0, "a"), (65535, "b")]).nodata
+
+
+def test_reading_a_file(tmp_path):
+    path = tmp_path / "legend.toml"
+    path.write_text('[[class]]\nid = 7\nname = "Wald"\n[[class]]\nid = 2\nname = "See"\ncolor = "#0000ff"\n')
+    legend = read_legend(path)
+    assert legend.ids == (2, 7)
+    assert legend.classes[0] == TerrainClass(2, "See", "#0000ff")
+
+
+@pytest.mark.parametrize("text", ["[[class]", "id = 1", "", "[[class]]\nid = 1"])
+def test_a_broken_file_is_named(tmp_path, text):
+    path = tmp_path / "legend.toml"
+    path.write_text(text)
+    with pytest.raises(LegendError, match=r"legend\.toml"):
+        read_legend(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(LegendError, match=r"gone\.toml"):
+        read_legend(tmp_path / "gone.toml")
