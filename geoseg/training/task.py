@@ -89,7 +89,7 @@ class SegmentationTask(L.LightningModule):
         """Loss of a batch of images (N, C, H, W) and labels (N, H, W)."""
         image, label = batch
         loss = self._loss(self.network(image), label, self.class_weights)
-        self._losses["train"].append(float(loss.detach()))
+        self._losses["train"].append(loss.item())
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -105,7 +105,7 @@ class SegmentationTask(L.LightningModule):
         """Count what the averaged network gets right."""
         image, label = batch
         logits = self.average.module(image)
-        self._losses["val"].append(float(self._loss(logits, label, self.class_weights)))
+        self._losses["val"].append(self._loss(logits, label, self.class_weights).item())
         predicted = logits.max(1).indices
         self._matrix += confusion(
             label.cpu().numpy().astype(np.uint8), predicted.cpu().numpy().astype(np.uint8), self._classes

@@ -18,6 +18,8 @@ from geoseg.raster import first_line
 
 EXTENSIONS = (".parquet", ".geoparquet")
 
+READ_ROWS = 4096
+
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -54,11 +56,11 @@ class Writer:
         self._file.close()
 
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
-        """Count the rows and list the columns, from the file's footer."""
+        """Read every row."""
         try:
             with pq.ParquetFile(path) as file:
                 names = tuple(name for name in file.schema_arrow.names if name not in {"geometry", "bbox"})
-                return file.metadata.num_rows, names
+                return sum(batch.num_rows for batch in file.iter_batches(READ_ROWS)), names
         except (OSError, pa.ArrowException) as error:
             raise OutputError(f"{path.name}: cannot be read back: {first_line(error)}; is the disk full?") from error
 

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geoseg.statistics import LIMIT, BandStatistics, PixelSample
+
+
+def test_scaling_gives_zero_mean_and_unit_deviation():
+    pixels = np.random.default_rng(0).normal([100, 2000], [5, 300], (5000, 2))
+    statistics = BandStatistics.of(pixels)
+    scaled = statistics.scale(pixels.T[:, None], np.ones((1, 5000), bool))
+    assert scaled.mean((1, 2)) == pytest.approx([0, 0], abs=0.02)
+    assert scaled.std((1, 2)) == pytest.approx([1, 1], abs=0.05)
+
+
+def test_wild_pixels_do_not_shift_the_statistics():
+    calm = np.random.default_rng(0).normal(100, 5, (5000, 1))
+    wild = calm.copy()
+    wild[:20] = 1e9
+    assert BandStatistics.of(wild).mean[0] == pytest.approx(BandStatistics.of(calm).mean[0], rel=0.01)
+
+
+def test_invalid_pixels_become_the_mean_whatever_they_hold():
+    statistics = BandStatistics((5.0,), (2.0,), (0.0,), (9.0,))
+    values = np.array([[[np.nan, np.inf, -1e30, 7.0]]], np.float32)
+    scaled = statistics.scale(values, np.array([[False, False, False, True]]))
+    assert scaled.tolist() == [[[0.0, 0.0, 0.0, 1.0]]]
+
+
+def test_values_are_cut():
+    statistics = BandStatistics((0.0,), (1.0,), (0.0,), (1.0,))
+    assert statistics.scale(np.full((1, 1, 1), 1e6), np.ones((1, 1), bool)).max() == LIMIT
+
+
+def test_a_constant_band_stays_finite():
+    statistics = BandStatistics.of(np.full((10, 1), 7))
+    assert np.isfinite(statistics.scale(np.full((1, 2, 2), 7), np.ones((2, 2), bool))).all()
+
+
+def test_round_trip():
+    statistics = BandStatistics.of(np.random.default_rng(0).random((50, 3)))
+    assert BandStatistics.from_dict(statistics.to_dict()) == statistics
+
+
+@given(st.integers(1, 2000), st.integers(0, 5))
+def test_a_sample_is_bounded_and_of_the_stream(size, seed):
+    sample = PixelSample(size, seed)
+    for part in range(7):
+        values = np.arange(part * 400, (part + 1) * 400).reshape(1, 20, 20)
+        sample.add(values, values[0] % 5 != 0)
+    pixels = sample.pixels()[:, 0]
+    assert len(pixels) <= size
+    assert len(set(pixels)) == len(pixels)
+    assert (pixels % 5 != 0).all()
+    if size >= 2240:
+        assert len(pixels) == 2240
+
+
+def test_a_sample_takes_from_the_whole_stream():
+    sample = PixelSample(5000)
+    for part in range(50):
+        sample.add(np.full((1, 50, 50), part), np.ones((50, 50), bool))
+    shares = np.bincount(sample.pixels()[:, 0], minlength=50)
+    assert shares.min() > 20
+    assert shares.max() < 4 * shares.min()
