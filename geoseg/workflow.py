@@ -11,7 +11,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -166,12 +167,22 @@ def run(
 class _Steps:
     """Which steps of a run are complete, kept in its folder."""
 
-    def __init__(self, folder: Path, state: dict[str, Any], lock: FileLock) -> None:
-        self._folder, self._state, self._lock = folder, state, lock
+    def __init__(self, folder: Path, key: str, given: dict[str, Any], overwrite: bool) -> None:
+        """Begin a run in an empty folder, or go on with the same run in its own."""
+        self._folder = folder
+        state = _previous(folder)
+        if state is None or state["key"] != key or state["scores"] is not None:
+            if state is not None and not overwrite:
+                what = "another run" if state["key"] != key else "this run, complete"
+                raise OutputExistsError(f"{folder} holds {what}; choose another name or give --overwrite")
+            state = {"version": __version__, "key": key, "options": given, "done": [], "scores": None}
+        self._state = state
+        self._save()
 
     @classmethod
-    def open(cls, folder: Path, given: dict[str, Any], files: list[Path], overwrite: bool) -> _Steps:
-        """Begin a run in a new folder, or go on with the same run in its own.
+    @contextmanager
+    def open(cls, folder: Path, given: dict[str, Any], files: list[Path], overwrite: bool) -> Iterator[_Steps]:
+        """Keep the folder of a run to this process.
 
         Raises:
             OutputExistsError: the folder holds something else.
@@ -191,25 +202,10 @@ class _Steps:
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
         try:
-            state = _previous(folder)
-            if state is None or state["key"] != key or state["scores"] is not None:
-                if state is not None and not overwrite:
-                    what = "another run" if state["key"] != key else "this run, complete"
-                    raise OutputExistsError(f"{folder} holds {what}; choose another name or give --overwrite")
-                state = {"version": __version__, "key": key, "options": given, "done": [], "scores": None}
-            steps = cls(folder, state, lock)
-            steps._save()
-        except BaseException:
+            yield cls(folder, key, given, overwrite)
+        finally:
             lock.release()
-            raise
-        return steps
-
-    def __enter__(self) -> _Steps:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-        (self._folder / ".lock").unlink(missing_ok=True)
+            (folder / ".lock").unlink(missing_ok=True)
 
     def do(self, name: str, work: Callable[[], object]) -> None:
         """Do a step, unless it is complete."""

@@ -18,7 +18,7 @@ from geoseg.cli import options
 @options.overwrite
 @options.json_
 def command(output: Path, device: str, seed: int, overwrite: bool, as_json: bool) -> None:
-    r"""Do the whole job on the sample scene that comes with geoseg; a few minutes on two cores.
+    """Do the whole job on the sample scene that comes with geoseg; a few minutes on two cores.
 
     The scene is synthetic: its scores say that geoseg works here, not how well it maps land.
 

@@ -33,7 +33,7 @@ def command(map_path: Path, reference: Path, output: Path, as_json: bool, **sett
     \b
     geoseg evaluate map.tif truth.gpkg --class-field land_cover -o report/
     geoseg evaluate map.tif labels.tif --scene scene.tif --regions test_blocks.gpkg -o report/
-    """  # noqa: D301 (click reads the backslash)
+    """
     from geoseg.assessment.evaluate import evaluate
 
     options.tell(evaluate(map_path, reference, output, **settings), as_json)

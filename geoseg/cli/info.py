@@ -11,7 +11,7 @@ from geoseg.cli import options
 @click.argument("path", metavar="FILE")
 @options.json_
 def command(path: str, as_json: bool) -> None:
-    r"""Describe FILE: a scene, a map, a model, a chip folder or polygons.
+    """Describe FILE: a scene, a map, a model, a chip folder or polygons.
 
     \b
     geoseg info scene.tif

@@ -48,7 +48,7 @@ def command(
     epochs: int | None,
     **settings: Any,
 ) -> None:
-    r"""Do the whole job on SCENE and LABELS: tile, train, predict, vectorize, evaluate.
+    """Do the whole job on SCENE and LABELS: tile, train, predict, vectorize, evaluate.
 
     LABELS are polygons or a class raster, in any CRS. A SCENE may be a folder of scenes, and LABELS a folder with a
     file of the same name for each. Killed? The same command goes on with the step that was cut off.

@@ -165,7 +165,9 @@ def train(
         start = time.monotonic()
         task = _fit(network, index, settings, chosen, jobs)
         seconds = time.monotonic() - start
-        best = _require_finite(task.best, output)
+        best = task.best
+        if best is None:
+            raise ModelError(f"{output}: training ended before its first epoch; nothing was learned")
         _leave(workspace, index, settings, network, best, task.history)
         return TrainResult(
             str(output),
@@ -198,13 +200,12 @@ def _refuse_untrainable(index: ChipIndex) -> None:
 def _settings(index: ChipIndex, **asked: Any) -> Settings:
     """Fill in what was not asked for, from the chips."""
     chip = int(index.options["chip_size"])
-    chips = len(index.of("train"))
     arch = "unet_compact" if asked["arch"] == "auto" else asked["arch"]
+    batch = asked["batch_size"] or (16 if chip <= 48 else 8 if chip <= 128 else 4)
     defaults = {
         "epochs": 12,
-        # An epoch is a fixed number of draws, not a pass: small sets are drawn from often, large ones in parts.
-        "chips_per_epoch": min(max(chips, 240), 2000),
-        "batch_size": 16 if chip <= 48 else 8 if chip <= 128 else 4,
+        "chips_per_epoch": _draws(len(index.of("train")), chip, batch, asked["device"]),
+        "batch_size": batch,
         "lr": 3e-3 if arch == "unet_compact" else 1e-3,
     }
     values = asked | {key: value for key, value in defaults.items() if asked[key] is None} | {"arch": arch}
@@ -223,6 +224,16 @@ def _settings(index: ChipIndex, **asked: Any) -> Settings:
         values["precision"] = "bf16" if values["device"].startswith("cuda") else "32"
     losses.parse(values["loss"])
     return Settings(**values)
+
+
+def _draws(chips: int, chip: int, batch: int, device: str) -> int:
+    """Chips drawn in an epoch, not a pass over all: small sets are drawn from often, large ones in parts.
+
+    At least 16 steps, at most two megapixels on a CPU: with the default epochs that is some minutes on two cores.
+    """
+    least = max(16 * batch, 240 * min(1, 64 * 64 // (chip * chip)))
+    most = (2e6 if device == "cpu" else 2e7) / (chip * chip)
+    return max(least, min(chips, int(most)))
 
 
 def _announcement(settings: Settings, network: SegmentationNetwork, index: ChipIndex) -> str:
@@ -325,12 +336,6 @@ class _Report(Callback):
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         self._stack.close()
-
-
-def _require_finite(best: Best | None, output: Path) -> Best:
-    if best is None or not all(bool(torch.isfinite(w).all()) for w in best.weights.values() if w.is_floating_point()):
-        raise ModelError(f"{output}: training diverged (the loss is not finite); lower --lr")
-    return best
 
 
 def _leave(

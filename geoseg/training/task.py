@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from geoseg.confusion import Accuracy, Matrix, confusion
+from geoseg.errors import ModelError
 from geoseg.models._network import SegmentationNetwork
 
 if TYPE_CHECKING:
@@ -89,7 +91,10 @@ class SegmentationTask(L.LightningModule):
         """Loss of a batch of images (N, C, H, W) and labels (N, H, W)."""
         image, label = batch
         loss = self._loss(self.network(image), label, self.class_weights)
-        self._losses["train"].append(loss.item())
+        value = loss.item()
+        if not math.isfinite(value):
+            raise ModelError(f"training diverged in epoch {self.current_epoch + 1} (the loss is {value}); lower --lr")
+        self._losses["train"].append(value)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

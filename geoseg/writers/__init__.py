@@ -54,4 +54,6 @@ def vector_writer(path: Path) -> VectorWriter:
             writer: VectorWriter = module.Writer()
             return writer
         known += module.EXTENSIONS
-    raise OptionError(f"{path}: polygons cannot be written as '{path.suffix}'; choose one of {', '.join(sorted(known))}")
+    raise OptionError(
+        f"{path}: polygons cannot be written as '{path.suffix}'; choose one of {', '.join(sorted(known))}"
+    )

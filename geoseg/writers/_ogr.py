@@ -1,7 +1,7 @@
 """What the formats written by GDAL share: batches go to it as one Arrow stream.
 
-GDAL pulls a stream, and the tracer pushes batches: a thread stands between them, with one batch waiting. So every format
-is written in a single pass, also those to which nothing can be appended, while the next band is being traced.
+GDAL pulls a stream, and the tracer pushes batches: a thread stands between them, with one batch waiting. So every
+format is written in a single pass, also those to which nothing can be appended, while the next band is being traced.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from geoseg.errors import OutputError
 from geoseg.raster import first_line
 
 POLL_SECONDS = 0.5
+
+READ_ROWS = 1024
 
 
 class AbortedError(Exception):
@@ -70,12 +72,12 @@ class OgrWriter:
         self._thread.join()
 
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
-        """Count the features and list the columns."""
+        """Read every feature, as some formats tell a count in the head of the file whatever is left of the rest."""
         try:
-            info = pyogrio.read_info(path, force_feature_count=True)
-        except (DataSourceError, DataLayerError) as error:
+            with pyogrio.open_arrow(path, batch_size=READ_ROWS, use_pyarrow=True) as (info, reader):
+                return sum(batch.num_rows for batch in reader), tuple(info["fields"])
+        except (DataSourceError, DataLayerError, OSError) as error:
             raise OutputError(f"{path.name}: cannot be read back: {first_line(error)}; is the disk full?") from error
-        return int(info["features"]), tuple(info["fields"])
 
     def _put(self, item: pa.RecordBatch | Exception | None) -> None:
         while self._thread.is_alive():

@@ -24,7 +24,9 @@ class Writer(OgrWriter):
     def open(self, path: Path, crs: CRS | None, schema: pa.Schema, description: str = "") -> None:
         """Start the thread that writes; without a CRS the coordinates stay pixels, and that is said."""
         if crs is None:
-            logger.warning("%s: without a CRS the coordinates are pixels, not the degrees GeoJSON readers expect", path.name)
+            logger.warning(
+                "%s: without a CRS the coordinates are pixels, not the degrees GeoJSON readers expect", path.name
+            )
         super().open(path, crs, schema, description)
 
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from geoseg.raster import first_line
 
 EXTENSIONS = (".parquet", ".geoparquet")
 
-READ_ROWS = 4096
+READ_ROWS = 1024
+
+READ_BYTES = 1 << 20
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -58,9 +60,9 @@ class Writer:
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
         """Read every row."""
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
                 names = tuple(name for name in file.schema_arrow.names if name not in {"geometry", "bbox"})
-                return sum(batch.num_rows for batch in file.iter_batches(READ_ROWS)), names
+                return sum(batch.num_rows for batch in file.iter_batches(READ_ROWS, use_threads=False)), names
         except (OSError, pa.ArrowException) as error:
             raise OutputError(f"{path.name}: cannot be read back: {first_line(error)}; is the disk full?") from error
 

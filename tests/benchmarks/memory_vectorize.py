@@ -36,8 +36,12 @@ def write_map(path: Path, size: int, speckle: float, seed: int = 0) -> None:
         for row in range(0, size, BLOB):
             above, below = nodes[:, row // BLOB], nodes[:, row // BLOB + 1]
             down = across[:BLOB, None] if size >= BLOB else across[:, None]
-            fields = np.stack([_row(a, cells, across) * (1 - down) + _row(b, cells, across) * down
-                               for a, b in zip(above, below, strict=True)])
+            fields = np.stack(
+                [
+                    _row(a, cells, across) * (1 - down) + _row(b, cells, across) * down
+                    for a, b in zip(above, below, strict=True)
+                ]
+            )
             classes = fields.argmax(0).astype(np.uint8) + 1
             noisy = rng.random(classes.shape) < speckle
             classes[noisy] = rng.integers(1, CLASSES + 1, noisy.sum())
@@ -46,7 +50,8 @@ def write_map(path: Path, size: int, speckle: float, seed: int = 0) -> None:
 
 
 def _row(nodes: np.ndarray, cells: np.ndarray, across: np.ndarray) -> np.ndarray:
-    return nodes[cells] * (1 - across) + nodes[cells + 1] * across
+    result: np.ndarray = nodes[cells] * (1 - across) + nodes[cells + 1] * across
+    return result
 
 
 def vectorize(source: Path, output: Path, simplify: float) -> tuple[float, float]:

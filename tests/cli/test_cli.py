@@ -1,0 +1,155 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from conftest import striped
+from geoseg import registry
+from geoseg.cli import main
+
+COMMANDS = [name for name in registry.names("geoseg.cli") if name != "options"]
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_the_commands_are_the_files():
+    assert {"demo", "run", "info", "tile", "train", "predict", "vectorize", "evaluate"} <= set(COMMANDS)
+    listed = call("--help").output
+    assert all(name in listed for name in COMMANDS)
+    assert listed.index("demo") < listed.index("tile") < listed.index("evaluate")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(name):
+    done = call(name, "--help")
+    assert done.exit_code == 0
+    assert f"geoseg {name} " in done.output
+    assert "--debug" in done.output
+
+
+def test_a_misspelt_command_is_guessed():
+    done = call("predikt")
+    assert done.exit_code == 2
+    assert "did you mean 'predict'" in done.output
+
+
+def one_line(done, code, *says):
+    assert done.exit_code == code, done.output
+    assert "Traceback" not in done.output
+    lines = done.stderr.strip().splitlines()
+    assert lines[-1].startswith("Error: ")
+    for text in says:
+        assert text in lines[-1]
+    assert done.stdout == ""
+
+
+def test_failures_are_one_line_with_the_file(tmp_path, write_scene):
+    scene = write_scene(np.ones((1, 8, 8), np.uint8))
+    one_line(call("info", tmp_path / "gone.tif"), 1, "gone.tif", "no such file")
+    one_line(call("tile", scene, "--labels", tmp_path / "gone.gpkg", "-o", tmp_path / "c"), 1, "gone.gpkg")
+    one_line(call("train", tmp_path, "-o", tmp_path / "m.safetensors"), 1, "geoseg tile")
+    one_line(call("predict", scene, scene, "-o", tmp_path / "m.tif"), 1, "not a safetensors file")
+    one_line(call("vectorize", tmp_path / "gone.tif", "-o", tmp_path / "p.gpkg"), 1, "gone.tif")
+    one_line(call("evaluate", scene, tmp_path / "gone.tif", "-o", tmp_path / "r"), 1, "gone.tif")
+    one_line(call("run", scene, tmp_path / "gone.gpkg", "-o", tmp_path / "o"), 1, "gone.gpkg")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scene.tif"]
+
+
+def test_settings_that_cannot_be_end_with_two(tmp_path, labelled_scene):
+    scene, labels = labelled_scene
+    one_line(call("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--overlap", 3), 2, "overlap")
+    assert call("tile", scene, "--labels", labels).exit_code == 2
+    assert call("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--split", "1,2").exit_code == 2
+
+
+def test_hostile_names_stay_on_one_line(tmp_path):
+    done = call("info", tmp_path / "a\n\x1b[31mred.tif")
+    one_line(done, 1)
+    assert "\x1b" not in done.stderr
+
+
+def test_debug_shows_where_it_happened(tmp_path):
+    done = call("info", tmp_path / "gone.tif", "--debug")
+    assert done.exception is not None
+    assert not isinstance(done.exception, SystemExit)
+
+
+def test_results_as_text_and_json(labelled_scene, tmp_path):
+    scene, labels = labelled_scene
+    text = call("tile", scene, "--labels", labels, "-o", tmp_path / "a", "--chip-size", 32, "-q")
+    assert text.stdout.startswith(f"{tmp_path / 'a'}: ")
+    assert text.stderr == ""
+    done = call("tile", scene, "--labels", labels, "-o", tmp_path / "b", "--chip-size", 32, "--json")
+    result = json.loads(done.stdout)
+    assert result["chip_size"] == 32
+    assert sum(result["chips"].values()) > 10
+    assert "chips/s" in done.stderr
+
+
+def test_info_knows_what_a_file_is(labelled_scene, tmp_path):
+    scene, labels = labelled_scene
+    call("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--chip-size", 32)
+    for path, kind in ((scene, "scene"), (tmp_path / "c", "chips")):
+        assert f": {kind}\n" in call("info", path).stdout
+        assert json.loads(call("info", path, "--json").stdout)["kind"] == kind
+
+
+class TestConfiguration:
+    @pytest.fixture()
+    def config(self, tmp_path):
+        path = tmp_path / "geoseg.toml"
+
+        def write(text):
+            path.write_text(text)
+            return path
+
+        return write
+
+    def test_a_table_feeds_a_command_and_flags_win(self, config, labelled_scene, tmp_path):
+        scene, labels = labelled_scene
+        path = config("[tile]\nchip-size = 40\noverlap = 0.2\n")
+        words = ("tile", scene, "--labels", labels, "--json", "-o")
+        assert json.loads(call("-c", path, *words, tmp_path / "a").stdout)["chip_size"] == 40
+        done = call("-c", path, *words, tmp_path / "b", "--chip-size", 32)
+        assert json.loads(done.stdout)["chip_size"] == 32
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("[tile]\nchipsize = 3", "did you mean 'chip-size'"),
+            ("[tyle]\na = 3", "did you mean 'tile'"),
+            ("tile = 3", "must be a table"),
+            ("[tile", "TOML"),
+        ],
+    )
+    def test_what_is_unknown_is_refused(self, config, text, says):
+        done = call("-c", config(text), "info", "x.tif")
+        assert done.exit_code == 2
+        assert says in done.stderr
+
+
+def test_interrupted_work_leaves_nothing_and_says_how_to_go_on(write_scene, tmp_path):
+    values, classes = striped(600, 600)
+    scene, labels = write_scene(values), write_scene(classes[None], "labels.tif", nodata=0)
+    words = ("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--chip-size", 16, "--block-size", 24)
+    code = "from geoseg.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)], stderr=subprocess.PIPE, text=True, env=os.environ | {"LC_ALL": "C"}
+    )
+    while not (tmp_path / ".c.partial" / "c" / "labels").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert "same command" in stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.tif", "scene.tif"]

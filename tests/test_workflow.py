@@ -1,0 +1,105 @@
+import json
+
+import geopandas as gpd
+import pytest
+import rasterio
+import shapely
+
+import geoseg
+from conftest import polygons, striped
+from geoseg import workflow
+from geoseg.errors import GeosegError, OutputExistsError
+
+QUICK = {"epochs": 3, "chips_per_epoch": 64, "batch_size": 8}
+TILING = {"chip_size": 32}
+
+
+@pytest.fixture()
+def job(labelled_scene, tmp_path):
+    scene, labels = labelled_scene
+    return {"scenes": scene, "labels": labels, "output": tmp_path / "out", "tiling": TILING, "training": QUICK}
+
+
+def test_the_whole_job(job, tmp_path):
+    result = geoseg.run(**job)
+    out = tmp_path / "out"
+    assert result.judged_on == "test blocks"
+    assert result.scores.mean_iou > 0.9
+    assert {"chips", "model.safetensors", "model.md", "map.tif", "map.tif.aux.xml", "map.qml", "map.gpkg", "report",
+            "run.json"} <= {p.name for p in out.iterdir()}  # fmt: skip
+    assert not [p for p in out.rglob("*") if "partial" in p.name or p.name.endswith(".new")]
+    assert (out / "report" / "report.html").is_file()
+    with rasterio.open(out / "map.tif") as mapped, rasterio.open(job["scenes"]) as scene:
+        assert mapped.shape == scene.shape
+        valid = mapped.read_masks(1) > 0
+    drawn = gpd.read_file(out / "map.gpkg")
+    assert shapely.coverage_is_valid(drawn.geometry.to_numpy())
+    assert drawn.is_valid.all()
+    assert drawn.area.sum() == pytest.approx(valid.sum() * 100)
+    assert "per pixel" in str(result)
+
+
+def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(job, tmp_path, monkeypatch):
+    def die(*_, **__):
+        raise GeosegError("the power went out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow, "vectorize", die)
+        with pytest.raises(GeosegError, match="power"):
+            geoseg.run(**job)
+    model = tmp_path / "out" / "model.safetensors"
+    before = model.stat().st_mtime_ns
+    geoseg.run(**job)
+    assert model.stat().st_mtime_ns == before
+    whole = job | {"output": tmp_path / "whole"}
+    geoseg.run(**whole)
+    with rasterio.open(tmp_path / "out" / "map.tif") as a, rasterio.open(tmp_path / "whole" / "map.tif") as b:
+        assert (a.read() == b.read()).all()
+
+
+def test_results_of_two_runs_never_mix(job, tmp_path):
+    geoseg.run(**job)
+    with pytest.raises(OutputExistsError, match="complete"):
+        geoseg.run(**job)
+    with pytest.raises(OutputExistsError, match="another run"):
+        geoseg.run(**job, seed=1)
+    geoseg.run(**job, seed=1, overwrite=True)
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["options"]["seed"] == 1
+
+
+def test_a_folder_of_others_is_left_alone(job, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious.txt").write_text("!")
+    with pytest.raises(OutputExistsError, match="did not make"):
+        geoseg.run(**job, overwrite=True)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["precious.txt"]
+
+
+def test_several_scenes_and_polygons_in_another_crs(write_scene, tmp_path):
+    from affine import Affine
+
+    from conftest import CORNER
+
+    scenes = []
+    for number in range(2):
+        values, classes = striped(240, 260)
+        place = CORNER @ Affine.translation(300 * number, 0)
+        scenes.append(write_scene(values, f"scene_{number}.tif", transform=place))
+        truth = classes
+    rectangles = {
+        f"kind {id_}": [(row * 24 + 3, col * 24 + 3, 18, 18) for row in range(10) for col in range(10)
+                        if truth[row * 24, col * 24] == id_]
+        for id_ in (1, 2, 3)
+    }  # fmt: skip
+    rectangles = {
+        name: items + [(row, col + 300, height, width) for row, col, height, width in items]
+        for name, items in rectangles.items()
+    }
+    polygons(rectangles, crs="EPSG:4326").to_file(tmp_path / "labels.geojson")
+    result = geoseg.run(scenes, tmp_path / "labels.geojson", tmp_path / "out", tiling=TILING, training=QUICK,
+                        polygons=".parquet")  # fmt: skip
+    assert len(result.maps) == len(result.polygons) == 2
+    assert result.scores.overall_accuracy > 0.9
+    assert gpd.read_parquet(result.polygons[1])["class_name"].isin(["kind 1", "kind 2", "kind 3"]).all()
+
+

@@ -1,0 +1,190 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+import geoseg
+from conftest import striped
+from geoseg.chips.index import read_index
+from geoseg.errors import ChipError, ModelError, OptionError, OutputExistsError
+from geoseg.model import load_model
+from geoseg.training.task import Best, Schedule, balancing_weights
+
+QUICK = {"epochs": 2, "chips_per_epoch": 16, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def chips(tmp_path_factory):
+    import rasterio
+
+    from conftest import CORNER, UTM
+
+    folder = tmp_path_factory.mktemp("training")
+    values, classes = striped(240, 260)
+    for name, array, bands in (("scene", values, ("blue", "green", "red", "nir")), ("labels", classes[None], ("c",))):
+        with rasterio.open(
+            folder / f"{name}.tif", "w", driver="GTiff", count=len(array), height=240, width=260, dtype=array.dtype,
+            crs=UTM, transform=CORNER, nodata=0, photometric="minisblack",
+        ) as dataset:  # fmt: skip
+            dataset.write(array)
+            dataset.descriptions = bands
+    geoseg.tile(folder / "scene.tif", folder / "labels.tif", folder / "chips", chip_size=32)
+    return folder / "chips"
+
+
+def test_it_learns_and_leaves_a_model_that_describes_itself(chips, tmp_path):
+    result = geoseg.train(chips, tmp_path / "m.safetensors", epochs=4, chips_per_epoch=64, batch_size=8)
+    assert result.mean_iou > 0.9
+    model = load_model(tmp_path / "m.safetensors")
+    index = read_index(chips)
+    assert model.spec.bands == index.bands
+    assert model.spec.statistics == index.statistics
+    assert model.spec.legend == index.legend
+    assert model.spec.ground_sample_distance == pytest.approx(10)
+    assert model.spec.reach == 58
+    assert model.spec.training["validation"]["mean_iou"] == result.mean_iou
+    assert model.spec.training["tiling"]["gap"] == 8
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "m.curves.png", "m.md", "m.metrics.csv", "m.safetensors",
+    ]  # fmt: skip
+    card = (tmp_path / "m.md").read_text()
+    assert "blue, green, red, nir" in card
+    with (tmp_path / "m.metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+    assert float(rows[result.best_epoch - 1]["val_miou"]) == result.mean_iou
+
+
+def test_the_same_seed_gives_the_same_weights(chips, tmp_path):
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        geoseg.train(chips, tmp_path / f"{name}.safetensors", seed=seed, **QUICK)
+    a, b, c = (load_model(tmp_path / f"{n}.safetensors").network.state_dict() for n in "abc")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert not all(torch.equal(a[key], c[key]) for key in a)
+
+
+def test_readers_in_other_processes_change_nothing(chips, tmp_path):
+    for jobs in (0, 2):
+        geoseg.train(chips, tmp_path / f"{jobs}.safetensors", jobs=jobs, **QUICK)
+    a, b = (load_model(tmp_path / f"{n}.safetensors").network.state_dict() for n in (0, 2))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize(
+    "options", [{"arch": "unet", "encoder": "resnet18", "depth": 3}, {"arch": "pspnet", "encoder": "resnet18"}]
+)
+def test_other_architectures(chips, tmp_path, options):
+    geoseg.train(chips, tmp_path / "m.safetensors", epochs=1, chips_per_epoch=8, batch_size=4, **options)
+    spec = load_model(tmp_path / "m.safetensors").spec
+    assert spec.architecture == options["arch"]
+    assert spec.context == ("global" if options["arch"] == "pspnet" else "local")
+
+
+def test_without_validation_the_last_epoch_is_kept(labelled_scene, tmp_path):
+    geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, split=(0.8, 0, 0.2))
+    result = geoseg.train(tmp_path / "c", tmp_path / "m.safetensors", **QUICK)
+    assert result.best_epoch == 2
+    assert np.isnan(result.mean_iou)
+    assert "no validation chips" in (tmp_path / "m.md").read_text()
+
+
+def test_it_stops_when_it_gets_no_better(chips, tmp_path):
+    result = geoseg.train(chips, tmp_path / "m.safetensors", epochs=12, chips_per_epoch=8, batch_size=8, lr=1e-7,
+                          patience=1)  # fmt: skip
+    assert result.epochs < 12
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_it_trains_on_a_gpu(chips, tmp_path):
+    result = geoseg.train(chips, tmp_path / "m.safetensors", epochs=4, chips_per_epoch=64, batch_size=8, device="cuda")
+    assert result.mean_iou > 0.9
+
+
+class TestBadInput:
+    def test_output_exists(self, chips, tmp_path):
+        (tmp_path / "m.md").write_text("precious")
+        with pytest.raises(OutputExistsError, match=r"m\.md"):
+            geoseg.train(chips, tmp_path / "m.safetensors", **QUICK)
+
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            ({"arch": "unet_compct"}, "did you mean 'unet_compact'"),
+            ({"encoder": "resnet18"}, "unet_compact has no option 'encoder'"),
+            ({"loss": "dise"}, "did you mean 'dice'"),
+            ({"class_weights": "some"}, "class_weights"),
+            ({"precision": "16"}, "precision"),
+            ({"epochs": 0}, "epochs is 0"),
+            ({"lr": 0.0}, "lr is 0"),
+            ({"device": "tpu"}, "device is 'tpu'"),
+            ({"device": "cuda:99"}, "CUDA devices"),
+        ],
+    )
+    def test_settings_that_cannot_be(self, chips, tmp_path, wrong, says):
+        with pytest.raises(OptionError, match=says):
+            geoseg.train(chips, tmp_path / "m.safetensors", **wrong)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_other_extensions(self, chips, tmp_path):
+        with pytest.raises(OptionError, match=r"\.safetensors"):
+            geoseg.train(chips, tmp_path / "m.pth")
+
+    def test_no_chips(self, tmp_path):
+        with pytest.raises(ChipError, match="geoseg tile"):
+            geoseg.train(tmp_path, tmp_path / "m.safetensors")
+
+    def test_chips_that_are_gone(self, labelled_scene, tmp_path):
+        geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32)
+        image = read_index(tmp_path / "c").frame["image"].iloc[0]
+        (tmp_path / "c" / image).unlink()
+        with pytest.raises(ChipError, match="is gone"):
+            geoseg.train(tmp_path / "c", tmp_path / "m.safetensors", **QUICK)
+
+    def test_one_class(self, write_scene, tmp_path):
+        values, classes = striped(200, 200)
+        scene, labels = write_scene(values), write_scene(np.minimum(classes, 1)[None], "l.tif", nodata=0)
+        geoseg.tile(scene, labels, tmp_path / "c", chip_size=32)
+        with pytest.raises(ChipError, match="the one class"):
+            geoseg.train(tmp_path / "c", tmp_path / "m.safetensors", **QUICK)
+
+    def test_a_loss_that_is_not_finite(self, chips, tmp_path):
+        with pytest.raises(ModelError, match="diverged"):
+            geoseg.train(chips, tmp_path / "m.safetensors", loss="ce:3e38", **QUICK)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_balance_classes_as_far_as_asked():
+    pixels = np.array([900, 90, 0, 10])
+    for power in (0.0, 0.25, 0.5, 1.0):
+        weights = balancing_weights(pixels, power).numpy()
+        assert (weights * pixels).sum() / pixels.sum() == pytest.approx(1)
+        assert weights[2] == 0
+        assert weights[1] / weights[0] == pytest.approx(10**power, rel=1e-4)
+
+
+def test_the_best_is_the_best_and_of_equals_the_later():
+    from geoseg.confusion import Accuracy
+
+    good, bad = Accuracy(np.eye(2, dtype=int)), Accuracy(np.ones((2, 2), int))
+    none = Accuracy(np.zeros((2, 2), int))
+    assert Best(2, bad, 0.1, {}).is_worse_than(Best(1, good, 0.5, {}))
+    assert Best(2, good, 0.9, {}).is_worse_than(Best(1, good, 0.5, {}))
+    assert not Best(2, good, 0.5, {}).is_worse_than(Best(1, good, 0.5, {}))
+    assert not Best(2, none, float("nan"), {}).is_worse_than(Best(1, none, float("nan"), {}))
+
+
+def test_the_average_follows_the_length_of_the_training():
+    assert Schedule(steps=240).average_decay == pytest.approx(0.979, abs=0.001)
+    assert Schedule(steps=100_000).average_decay == 0.999
+    assert Schedule(steps=3).average_decay == 0.5
+
+
+def test_training_leaves_the_random_state_of_others_alone(chips, tmp_path):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    geoseg.train(chips, tmp_path / "m.safetensors", **QUICK)
+    assert torch.equal(torch.rand(3), expected)

@@ -1,0 +1,255 @@
+"""Laws of the tracer, over random maps: in pixel coordinates, without files."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rasterio.features import rasterize
+
+from geoseg.legend import IGNORE
+from geoseg.vectors.assemble import Arcs, take_arcs
+from geoseg.vectors.stream import Settings, band_rows, polygons
+
+Map = np.ndarray[Any, np.dtype[np.uint8]]
+LAWS = settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+
+
+class Layer(NamedTuple):
+    classes: Map
+    geometry: Any
+    pixels: Any
+
+
+def trace(
+    classes: Map,
+    rows: int = 1000,
+    simplify: float = 0.0,
+    guarded: bool = True,
+    transform: Affine = Affine.identity(),  # noqa: B008
+) -> Layer:
+    """Polygons of a map that is fed in bands of `rows` rows."""
+    bands = [classes[top : top + rows] for top in range(0, len(classes), rows)]
+    how = Settings(transform, simplify, np.ones(256, bool), guarded=guarded)
+    found: list[int] = []
+    geometry: list[bytes] = []
+    pixels: list[float] = []
+    for indices, made in polygons(bands, classes.shape, how):
+        found.extend(indices)
+        pixels.extend(made.pixels)
+        geometry.extend(made.wkb[a:b].tobytes() for a, b in zip(made.offsets, made.offsets[1:], strict=False))
+    return Layer(np.array(found, np.uint8), shapely.from_wkb(geometry), np.array(pixels))
+
+
+def blobs(height: int, width: int, classes: int, block: int, speckle: float, holes: float, seed: int) -> Map:
+    """Squares of random classes, with single pixels changed and others without a class."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, classes, (height // block + 1, width // block + 1))
+    result = np.kron(coarse, np.ones((block, block), np.uint8))[:height, :width].astype(np.uint8)
+    noisy = rng.random(result.shape) < speckle
+    result[noisy] = rng.integers(0, classes, noisy.sum())
+    result[rng.random(result.shape) < holes] = IGNORE
+    return result
+
+
+SIDES = st.integers(1, 40)
+RANDOM = st.builds(
+    blobs,
+    SIDES,
+    SIDES,
+    st.integers(1, 6),
+    st.integers(1, 8),
+    st.sampled_from([0.0, 0.05, 0.3]),
+    st.sampled_from([0.0, 0.02, 0.3]),
+    st.integers(0, 2**32 - 1),
+)
+SMALL = arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.sampled_from([0, 1, 2, IGNORE]))
+MAPS = st.one_of(RANDOM, SMALL)
+BANDS = st.integers(1, 41)
+
+
+def faults(layer: Layer, classes: Map) -> list[str]:
+    """What is wrong with a layer as a coverage of the valid pixels."""
+    valid = float((classes != IGNORE).sum())
+    if not shapely.is_valid(layer.geometry).all():
+        return ["invalid polygons"]  # GEOS cannot even unite them
+    checks = {
+        "not polygons": (shapely.get_type_id(layer.geometry) == shapely.GeometryType.POLYGON).all(),
+        "not a coverage": shapely.coverage_is_valid(layer.geometry),
+        "areas do not add up": np.isclose(shapely.area(layer.geometry).sum(), valid),
+        "union is not the valid pixels": np.isclose(shapely.area(shapely.union_all(layer.geometry)), valid),
+        "areas are not those of the geometry": np.allclose(shapely.area(layer.geometry), layer.pixels),
+    }
+    return [fault for fault, fine in checks.items() if not fine]
+
+
+def as_set(layer: Layer) -> list[tuple[int, bytes]]:
+    normal = shapely.to_wkb(shapely.normalize(layer.geometry))
+    return sorted((int(index), wkb) for index, wkb in zip(layer.classes, normal, strict=True))
+
+
+def burnt(layer: Layer, shape: tuple[int, int], transform: Affine = Affine.identity()) -> Map:  # noqa: B008
+    if not len(layer.classes):
+        return np.full(shape, IGNORE, np.uint8)
+    shapes = list(zip(layer.geometry, layer.classes.tolist(), strict=True))
+    result: Map = rasterize(shapes, shape, fill=IGNORE, transform=transform, dtype="uint8")
+    return result
+
+
+@LAWS
+@given(MAPS, BANDS)
+def test_exact_outlines_are_the_map(classes: Map, rows: int) -> None:
+    layer = trace(classes, rows)
+    assert not faults(layer, classes)
+    np.testing.assert_array_equal(burnt(layer, classes.shape), classes)
+
+
+@LAWS
+@given(MAPS, BANDS)
+def test_exact_outlines_do_not_depend_on_the_bands(classes: Map, rows: int) -> None:
+    assert as_set(trace(classes, rows)) == as_set(trace(classes))
+
+
+@LAWS
+@given(MAPS, BANDS, st.sampled_from([0.6, 1.0, 2.0, 5.0, 50.0]))
+def test_simplified_outlines_are_a_coverage_of_the_same_pixels(classes: Map, rows: int, tolerance: float) -> None:
+    exact, layer = trace(classes, rows), trace(classes, rows, tolerance)
+    assert not faults(layer, classes)
+    assert sorted(layer.classes) == sorted(exact.classes)
+
+
+@LAWS
+@given(MAPS, BANDS, st.sampled_from([0.8, 1.5, 3.0]))
+def test_borders_move_no_farther_than_the_tolerance(classes: Map, rows: int, tolerance: float) -> None:
+    exact, layer = trace(classes, rows), trace(classes, rows, tolerance)
+    for index in range(len(exact.geometry)):
+        distance = shapely.hausdorff_distance(
+            shapely.segmentize(shapely.boundary(exact.geometry[index]), 0.25), shapely.boundary(layer.geometry[index])
+        )
+        assert distance <= tolerance + 1e-9
+
+
+def test_without_the_check_borders_cross() -> None:
+    maps = [blobs(40, 40, 5, 4, 0.1, 0.0, seed) for seed in range(20)]
+    assert not any(faults(trace(classes, 17, 2.5), classes) for classes in maps)
+    assert any(faults(trace(classes, 17, 2.5, guarded=False), classes) for classes in maps)
+
+
+def test_straight_borders_have_no_needless_vertices() -> None:
+    classes = np.zeros((30, 30), np.uint8)
+    classes[:, 15:] = 1
+    assert shapely.get_num_coordinates(trace(classes, 7).geometry).tolist() == [5, 5]
+
+
+def test_a_third_face_puts_a_vertex_on_a_straight_border() -> None:
+    classes = np.array([[0, 0], [1, 2]], np.uint8)
+    layer = trace(classes)
+    above = layer.geometry[layer.classes == 0]
+    assert [1, 1] in shapely.get_coordinates(above).tolist()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9])
+@pytest.mark.parametrize("tolerance", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "picture",
+    [
+        ["01", "10"],
+        ["001", "010", "100"],
+        ["0000", "0100", "0010", "0000"],  # two holes that touch in a corner
+        ["00000", "01110", "01010", "01100", "00000"],  # a ring that meets itself in a corner
+        ["1111", "1001", "1011", "1111"],
+        ["0 0", " 0 ", "0 0"],
+        ["01010", "10101", "01010"],
+        ["11111", "10001", "10 01", "10001", "11111"],
+    ],
+)
+def test_faces_that_meet_in_corners(picture: list[str], rows: int, tolerance: float) -> None:
+    classes = np.array([[IGNORE if pixel == " " else int(pixel) for pixel in line] for line in picture], np.uint8)
+    layer = trace(classes, rows, tolerance)
+    assert not faults(layer, classes)
+    if tolerance == 0:
+        np.testing.assert_array_equal(burnt(layer, classes.shape), classes)
+
+
+def test_a_checkerboard_is_all_single_pixels() -> None:
+    classes = (np.indices((20, 21)).sum(0) % 2).astype(np.uint8)
+    for tolerance in (0.0, 3.0):
+        layer = trace(classes, 6, tolerance)
+        assert len(layer.geometry) == classes.size
+        assert not faults(layer, classes)
+
+
+def test_a_comb_is_one_polygon() -> None:
+    classes = np.zeros((40, 41), np.uint8)
+    classes[:-1, 1::2] = 1  # teeth that join in the last row only
+    layer = trace(classes, 3)
+    assert (layer.classes == 0).sum() == 1
+    assert not faults(layer, classes)
+
+
+def test_nodata_only_gives_nothing() -> None:
+    assert len(trace(np.full((9, 4), IGNORE, np.uint8), 2).classes) == 0
+
+
+def test_all_class_indices_can_be_told_apart() -> None:
+    classes = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    layer = trace(classes, 5)
+    assert len(layer.classes) == 255
+    np.testing.assert_array_equal(burnt(layer, classes.shape), classes)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(10, 0, 500_000, 0, -10, 5_400_000),
+        Affine(10, 0, 500_000, 0, 10, 5_400_000),
+        Affine(-2, 0, 7, 0, -3, 1),
+        Affine.translation(100, 200) @ Affine.rotation(30) @ Affine.scale(3, -3),
+        Affine.translation(100, 200) @ Affine.rotation(-75) @ Affine.scale(2, 5),
+    ],
+)
+def test_any_transform_gives_valid_polygons_the_right_way_round(transform: Affine) -> None:
+    classes = blobs(33, 29, 4, 4, 0.1, 0.05, 5)
+    for tolerance in (0.0, 1.0):
+        layer = trace(classes, 10, tolerance, transform=transform)
+        assert shapely.is_valid(layer.geometry).all()
+        assert shapely.is_ccw(shapely.get_exterior_ring(layer.geometry)).all()
+        holes = [ring for polygon in layer.geometry for ring in polygon.interiors]
+        assert holes
+        assert not shapely.is_ccw(holes).any()
+        expected = layer.pixels * abs(transform.determinant)
+        np.testing.assert_allclose(shapely.area(layer.geometry), expected, rtol=1e-6)
+    layer = trace(classes, 10, transform=transform)
+    np.testing.assert_array_equal(burnt(layer, classes.shape, transform), classes)
+
+
+def test_bounds_are_those_of_the_polygons() -> None:
+    classes = blobs(30, 30, 4, 4, 0.1, 0.05, 6)
+    how = Settings(Affine.rotation(20), 1.0, np.ones(256, bool))
+    [(_, made)] = polygons([classes], classes.shape, how)
+    geometry = shapely.from_wkb([made.wkb[a:b].tobytes() for a, b in zip(made.offsets, made.offsets[1:], strict=False)])
+    np.testing.assert_allclose(made.bounds, shapely.bounds(geometry))
+    assert made.vertices == shapely.get_num_coordinates(geometry).sum()
+
+
+def test_bands_are_lower_on_wider_rasters() -> None:
+    assert band_rows(1) > band_rows(10_000) >= band_rows(10**6) >= 1
+
+
+def test_what_is_done_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def counted(arcs: Arcs, keep: Any) -> Arcs:
+        result = take_arcs(arcs, keep)
+        sizes.append(len(result.points))
+        return result
+
+    monkeypatch.setattr("geoseg.vectors.stream.take_arcs", counted)
+    trace(np.tile(blobs(16, 60, 5, 4, 0.0, 0.0, 7), (40, 1)), 16)
+    assert max(sizes[20:]) <= 1.5 * max(sizes[:10])

@@ -1,0 +1,171 @@
+"""The contract of the vector writers: what goes in comes out, whichever format."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
+import pytest
+import shapely
+from rasterio.crs import CRS
+
+from geoseg.errors import OptionError, OutputError
+from geoseg.writers import vector_writer
+
+NAMES = ["layer.gpkg", "layer.fgb", "layer.geojson", "layer.parquet"]
+UTM = CRS.from_epsg(32632)
+SCHEMA = pa.schema(
+    [("class_id", pa.int32()), ("class_name", pa.string()), ("area_m2", pa.float64()), ("geometry", pa.binary())]
+)
+
+
+def batch(first: int, count: int) -> tuple[pa.RecordBatch, Any]:
+    """Squares of 100 m in a row, each with a hole."""
+    x = 500_000 + 100 * np.arange(first, first + count)
+    outer = shapely.box(x, 5_400_000, x + 100, 5_400_100)
+    squares = shapely.difference(outer, shapely.box(x + 20, 5_400_020, x + 30, 5_400_040))
+    squares = shapely.orient_polygons(squares)
+    columns = [
+        pa.array(np.arange(first, first + count, dtype=np.int32)),
+        pa.array([f"Wald, föhn {number}" for number in range(first, first + count)]),
+        pa.array([None if number % 3 == 0 else 9800.5 for number in range(first, first + count)], pa.float64()),
+        pa.array(shapely.to_wkb(squares), pa.binary()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA), shapely.bounds(squares)
+
+
+def write(path: Path, sizes: tuple[int, ...], crs: CRS | None = UTM) -> Path:
+    writer = vector_writer(path)
+    writer.open(path, crs, SCHEMA, "made by a test")
+    first = 0
+    for size in sizes:
+        writer.write(*batch(first, size))
+        first += size
+    writer.close()
+    return path
+
+
+def read(path: Path) -> geopandas.GeoDataFrame:
+    return geopandas.read_parquet(path) if path.suffix == ".parquet" else geopandas.read_file(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sizes", [(5,), (3, 1, 4)])
+def test_what_goes_in_comes_out(tmp_path: Path, name: str, sizes: tuple[int, ...]) -> None:
+    path = write(tmp_path / name, sizes)
+    layer = read(path).sort_values("class_id")
+    expected, _ = batch(0, sum(sizes))
+    assert layer.class_id.tolist() == expected["class_id"].to_pylist()
+    assert layer.class_name.tolist() == expected["class_name"].to_pylist()
+    assert layer.area_m2.isna().tolist() == [number % 3 == 0 for number in range(sum(sizes))]
+    geometry = shapely.from_wkb(expected["geometry"].to_pylist())
+    found = layer.geometry.to_crs(32632).values
+    assert shapely.hausdorff_distance(shapely.boundary(found), shapely.boundary(geometry)).max() < 0.02
+    assert (layer.geom_type == "Polygon").all()
+    assert shapely.is_ccw(shapely.get_exterior_ring(layer.geometry.values)).all()
+    assert vector_writer(path).read_back(path) == (sum(sizes), ("class_id", "class_name", "area_m2"))
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_layer_of_nothing_can_be_read(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, ())
+    layer = read(path)
+    count, columns = vector_writer(path).read_back(path)
+    assert (len(layer), count) == (0, 0)
+    assert columns in {(), ("class_id", "class_name", "area_m2")}
+    if not name.endswith("geojson"):
+        assert columns
+        assert layer.crs == "EPSG:32632"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_crs_is_no_crs(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="geoseg"):
+        layer = read(write(tmp_path / name, (4,), crs=None))
+    if name.endswith("geojson"):
+        assert "coordinates are pixels" in caplog.text
+    else:
+        assert layer.crs is None
+    assert layer.total_bounds.tolist() == [500_000, 5_400_000, 500_400, 5_400_100]
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_layers_are_named_after_the_file(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, (2,))
+    assert pyogrio.list_layers(path).tolist() == [["layer", "Polygon"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_aborted_file_can_be_removed(tmp_path: Path, name: str) -> None:
+    writer = vector_writer(tmp_path / name)
+    writer.open(tmp_path / name, UTM, SCHEMA)
+    writer.write(*batch(0, 3))
+    writer.abort()
+    for entry in tmp_path.iterdir():
+        entry.unlink()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_a_file_is_told_from_a_whole_one(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, (2000,))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    try:
+        count, _ = vector_writer(path).read_back(path)
+    except OutputError:
+        count = 0
+    assert count < 2000
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_a_failure_in_the_thread_is_told(tmp_path: Path, name: str) -> None:
+    writer = vector_writer(tmp_path / name)
+    writer.open(tmp_path / "no such folder" / name, UTM, SCHEMA)
+    with pytest.raises(OutputError, match="cannot be written"):
+        writer.close()
+    with pytest.raises(OutputError, match="cannot be written"):
+        writer.write(*batch(0, 1))
+
+
+def test_geojson_is_rfc_7946(tmp_path: Path) -> None:
+    path = write(tmp_path / "layer.geojson", (50,))
+    text = json.loads(path.read_text(encoding="utf-8"))
+    assert "crs" not in text
+    assert text["type"] == "FeatureCollection"
+    rings = [ring for feature in text["features"] for ring in feature["geometry"]["coordinates"]]
+    for lon, lat in (point for ring in rings for point in ring):
+        assert 8 < lon < 10
+        assert 48 < lat < 49
+        assert round(lon, 7) == lon
+        assert round(lat, 7) == lat
+    for outline, hole in zip(rings[::2], rings[1::2], strict=True):
+        assert shapely.LinearRing(outline).is_ccw
+        assert not shapely.LinearRing(hole).is_ccw
+    assert shapely.coverage_is_valid(read(path).geometry.values)
+
+
+def test_geoparquet_says_where_things_are(tmp_path: Path) -> None:
+    path = write(tmp_path / "layer.parquet", (3, 4))
+    with pq.ParquetFile(path) as file:
+        geo = json.loads(file.metadata.metadata[b"geo"])
+        assert file.num_row_groups == 2
+    column = geo["columns"]["geometry"]
+    assert (geo["version"], column["encoding"], column["geometry_types"]) == ("1.1.0", "WKB", ["Polygon"])
+    assert column["bbox"] == [500_000, 5_400_000, 500_700, 5_400_100]
+    assert column["crs"]["id"] == {"authority": "EPSG", "code": 32632}
+    some = geopandas.read_parquet(path, bbox=(500_210, 5_400_050, 500_290, 5_400_060))  # by the covering
+    assert some.class_id.tolist() == [2]
+
+
+def test_unknown_extensions_name_those_there_are() -> None:
+    with pytest.raises(OptionError, match=r"'\.shp'.*\.fgb, \.geojson, \.geoparquet, \.gpkg, \.parquet"):
+        vector_writer(Path("a.shp"))
+    assert type(vector_writer(Path("A.GPKG"))) is type(vector_writer(Path("b.gpkg")))
