@@ -66,7 +66,9 @@ class ClassRaster:
             GeosegError: one of the two has a CRS and the other has none.
         """
         if (grid.crs is None) != (self.grid.crs is None):
-            raise self.error(f"{self.path}: one raster has a CRS and the other has none, so neither can be placed on the other")
+            raise self.error(
+                f"{self.path}: one raster has a CRS and the other has none, so neither can be placed on the other"
+            )
         with open_raster(self.path, error=self.error) as dataset:
             if grid.crs == self.grid.crs and _is_aligned(self.grid, grid):
                 return self._aligned(dataset, grid)
@@ -110,7 +112,9 @@ class ClassRaster:
                 ids = dataset.read(1, window=window)
                 valid = dataset.read_masks(1, window=window) != 0
         except RasterioError as error:
-            raise self.error(f"{self.path}: cannot read {window}: {first_line(error)}; the file may be damaged") from error
+            raise self.error(
+                f"{self.path}: cannot read {window}: {first_line(error)}; the file may be damaged"
+            ) from error
         return np.where(valid, self.legend.encode(ids), np.uint8(IGNORE))
 
 
@@ -130,7 +134,9 @@ def open_class_raster(
         if dataset.count != 1:
             raise error(f"{path}: has {dataset.count} bands; a class raster has one")
         if np.dtype(dataset.dtypes[0]).kind not in "iu":
-            raise error(f"{path}: holds {dataset.dtypes[0]} values; a class raster holds whole numbers from 0 to {MAX_ID}")
+            raise error(
+                f"{path}: holds {dataset.dtypes[0]} values; a class raster holds whole numbers from 0 to {MAX_ID}"
+            )
         grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
         tagged = _tagged_legend(dataset, path, error)
         if legend is None and tagged is not None:
@@ -191,4 +197,4 @@ def _is_aligned(own: Grid, other: Grid) -> bool:
     """True when `other` is a whole-pixel window of `own` (to a thousandth of a pixel over its extent)."""
     offset = ~own.transform @ other.transform
     drift = max(abs(offset.a - 1), abs(offset.b), abs(offset.d), abs(offset.e - 1)) * max(other.shape)
-    return drift < 1e-3 and abs(offset.c - round(offset.c)) < 1e-3 and abs(offset.f - round(offset.f)) < 1e-3
+    return bool(drift < 1e-3 and abs(offset.c - round(offset.c)) < 1e-3 and abs(offset.f - round(offset.f)) < 1e-3)

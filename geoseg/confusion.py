@@ -45,17 +45,17 @@ class Accuracy:
     @property
     def correct(self) -> Scores:
         """Pixels per class on which both agree."""
-        return np.diag(self.matrix).astype(float)
+        return np.asarray(np.diag(self.matrix), float)
 
     @property
     def reference(self) -> Scores:
         """Pixels per class in the reference."""
-        return self.matrix.sum(1).astype(float)
+        return np.asarray(self.matrix.sum(1), float)
 
     @property
     def predicted(self) -> Scores:
         """Pixels per class in the prediction."""
-        return self.matrix.sum(0).astype(float)
+        return np.asarray(self.matrix.sum(0), float)
 
     @property
     def overall(self) -> float:
@@ -102,17 +102,17 @@ class Accuracy:
             "mean_iou": _plain(self.mean_iou),
             "pixels": int(self.matrix.sum()),
             "classes": [
-                {"id": item.id, "name": item.name}
-                | {key: _plain(values[index]) for key, values in columns.items()}
+                {"id": item.id, "name": item.name} | {key: _plain(values[index]) for key, values in columns.items()}
                 for index, item in enumerate(legend)
             ],
             "confusion": self.matrix.tolist(),
         }
 
 
-def _ratio(above: Any, below: Any) -> Any:
+def _ratio(above: Any, below: Any) -> Scores:
     below = np.asarray(below, float)
-    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+    ratio: Scores = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+    return ratio
 
 
 def _mean(values: Scores) -> float:

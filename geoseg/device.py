@@ -25,5 +25,7 @@ def choose_device(name: str) -> torch.device:
         raise OptionError(f"device is '{name}'; it must be auto, cpu, cuda or cuda:N")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise OptionError(f"device is '{name}' but this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu")
+        raise OptionError(
+            f"device is '{name}' but this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu"
+        )
     return device

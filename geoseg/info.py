@@ -51,14 +51,22 @@ def info(path: str | Path) -> Info:
         return Info(str(path), "chips", _chip_facts(local))
     if local.suffix == ".safetensors":
         return Info(str(path), "model", _model_facts(local))
-    if local.is_file() and not is_raster(local) and local.suffix.lower() in {".gpkg", ".geojson", ".parquet", ".fgb", ".shp"}:
+    if (
+        local.is_file()
+        and not is_raster(local)
+        and local.suffix.lower() in {".gpkg", ".geojson", ".parquet", ".fgb", ".shp"}
+    ):
         return Info(str(path), "vector", _vector_facts(local))
     with open_raster(path) as dataset:
         is_map = LEGEND_TAG in dataset.tags()
-        layout = {"format": dataset.driver, "blocks": "{} x {}".format(*dataset.block_shapes[0])} if dataset.count else {}
+        layout = (
+            {"format": dataset.driver, "blocks": "{} x {}".format(*dataset.block_shapes[0])} if dataset.count else {}
+        )
     if is_map:
         raster = open_class_raster(path)
-        return Info(str(path), "map", _grid_facts(raster.grid) | {"classes": _classes(raster.legend.to_dict())} | layout)
+        return Info(
+            str(path), "map", _grid_facts(raster.grid) | {"classes": _classes(raster.legend.to_dict())} | layout
+        )
     return Info(str(path), "scene", _scene_facts(open_scene(path)) | layout)
 
 
@@ -110,7 +118,9 @@ def _chip_facts(folder: Path) -> dict[str, Any]:
     index = read_index(folder)
     splits = {
         split: f"{len(index.of(split))} chips, "
-        + ", ".join(f"{name} {count:,}" for name, count in zip(index.legend.names, index.counts(split).sum(0), strict=True))
+        + ", ".join(
+            f"{name} {count:,}" for name, count in zip(index.legend.names, index.counts(split).sum(0), strict=True)
+        )
         for split in ("train", "val", "test")
     }
     return {"bands": list(index.bands), "classes": _classes(index.legend.to_dict()), **splits, "options": index.options}

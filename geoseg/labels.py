@@ -114,7 +114,9 @@ class PolygonLabels:
         if crs not in self._placed:
             if (crs is None) != (self.shapes.crs is None):
                 has, lacks = ("scene", "labels") if self.shapes.crs is None else ("labels", "scene")
-                raise LabelError(f"{self.path}: the {has} have a CRS and the {lacks} none; assign the missing one first")
+                raise LabelError(
+                    f"{self.path}: the {has} have a CRS and the {lacks} none; assign the missing one first"
+                )
             moved = self.shapes if crs is None else self.shapes.to_crs(crs.to_wkt())
             shapes = moved.to_numpy()
             # What lies outside of the projection's domain has infinite coordinates.
@@ -130,7 +132,9 @@ def _polygon_labels(path: Path, frame: gpd.GeoDataFrame, name: str | None, legen
     values = frame[column]
     present = values.notna().to_numpy()
     if not present.all():
-        logger.warning("%s: %d of %d polygons have no '%s' and are left out", path, (~present).sum(), len(frame), column)
+        logger.warning(
+            "%s: %d of %d polygons have no '%s' and are left out", path, (~present).sum(), len(frame), column
+        )
         frame, values = frame[present], values[present]
     if not len(values):
         raise LabelError(f"{path}: column '{column}' is empty; give the polygons their classes")
@@ -172,7 +176,7 @@ def _ids(path: Path, column: str, values: Any) -> npt.NDArray[np.int64] | None:
     if numbers.min() < 0 or numbers.max() > MAX_ID:
         wrong = numbers.min() if numbers.min() < 0 else numbers.max()
         raise LabelError(f"{path}: column '{column}' holds {wrong:g}; class ids are whole numbers from 0 to {MAX_ID}")
-    return numbers.astype(np.int64)
+    return np.asarray(numbers, np.int64)
 
 
 def _legend_of(path: Path, frame: gpd.GeoDataFrame, columns: list[str], column: str) -> Legend:
@@ -189,7 +193,9 @@ def _legend_of(path: Path, frame: gpd.GeoDataFrame, columns: list[str], column: 
     return Legend.from_names(enumerate(sorted(set(names)), start=1))
 
 
-def _partner(frame: gpd.GeoDataFrame, columns: list[str], column: str, wanted: tuple[str, ...], fits: Any) -> str | None:
+def _partner(
+    frame: gpd.GeoDataFrame, columns: list[str], column: str, wanted: tuple[str, ...], fits: Any
+) -> str | None:
     """A column that tells the same classes in the other way: one value of it for each of `column`, and back."""
     for candidate in columns:
         if candidate != column and candidate.lower() in wanted and fits(frame[candidate]):

@@ -83,7 +83,7 @@ class Legend:
         if len(self.classes) > MAX_CLASSES:
             raise LegendError(f"a legend of {len(self.classes)} classes is too long; geoseg takes up to {MAX_CLASSES}")
         for what, values in (("id", self.ids), ("name", self.names)):
-            twice = {value for value in values if values.count(value) > 1}  # type: ignore[operator]
+            twice = {value for value in values if values.count(value) > 1}
             if twice:
                 raise LegendError(f"two classes have the {what} {sorted(twice, key=str)[0]!r}; each needs its own")
 
@@ -191,7 +191,9 @@ def read_legend(path: Path) -> Legend:
     except tomllib.TOMLDecodeError as error:
         raise LegendError(f"{path}: not a TOML file: {error}. A legend has a [[class]] table per class") from error
     if set(tables) != {"class"}:
-        raise LegendError(f"{path}: a legend has [[class]] tables and nothing else; found {sorted(tables) or 'nothing'}")
+        raise LegendError(
+            f"{path}: a legend has [[class]] tables and nothing else; found {sorted(tables) or 'nothing'}"
+        )
     try:
         return Legend.from_dict(tables["class"])
     except LegendError as error:

@@ -58,7 +58,7 @@ class ModelSpec:
 
     @property
     def context(self) -> str:
-        """ "local" when windows can be made to agree exactly, "global" when the network sees the whole window."""
+        """What the network sees: "local" when windows can be made to agree exactly, "global" when all of the window."""
         return "global" if self.reach is None else "local"
 
     def match(self, scene_bands: tuple[str, ...], scene_name: str, model_name: str) -> tuple[int, ...]:
@@ -75,8 +75,8 @@ class ModelSpec:
             if not missing:
                 return tuple(places[band.lower()] for band in self.bands)
             raise BandMismatchError(
-                f"{scene_name} has no band '{missing[0]}'; {model_name} needs {', '.join(self.bands)} and the scene has "
-                f"{', '.join(scene_bands)}. Give the bands that stand for them with --bands"
+                f"{scene_name} has no band '{missing[0]}'; {model_name} needs {', '.join(self.bands)} and the scene "
+                f"has {', '.join(scene_bands)}. Give the bands that stand for them with --bands"
             )
         if len(scene_bands) != len(self.bands):
             raise BandMismatchError(

@@ -84,7 +84,7 @@ def new_output(target: Path, *, overwrite: bool = False, beside: tuple[str, ...]
         OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false.
         OutputError: the folder cannot be written, the disk is full, or another run is writing the same output.
     """
-    target = Path(os.path.abspath(target))
+    target = target.absolute()
     refuse_existing(target, overwrite, beside)
     if target.is_dir() and not target.is_symlink() and not _is_ours(target):
         raise OutputExistsError(f"{target} is a folder that geoseg did not make; choose another name")
@@ -154,10 +154,10 @@ def _publish(workspace: Workspace, beside: tuple[str, ...]) -> None:
                 file.chmod(mode)
                 _flush(file)
     for path in made[1:]:
-        os.replace(path, target.parent / path.name)
+        path.replace(target.parent / path.name)
     if target.is_dir() and not target.is_symlink():
-        os.replace(target, workspace.scratch("replaced"))
-    os.replace(workspace.main, target)
+        target.replace(workspace.scratch("replaced"))
+    workspace.main.replace(target)
     _flush(target.parent)
 
 

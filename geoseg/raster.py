@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import warnings
 from pathlib import Path
@@ -65,13 +64,12 @@ def open_raster(path: str | Path, *, error: type[GeosegError] = SceneError) -> r
 
 def is_raster(path: str | Path) -> bool:
     """True when the file begins like a raster, or is something only GDAL can tell."""
-    path = str(path)
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             head = file.read(16)
     except (OSError, ValueError):
         return False
-    return any(head.startswith(magic) for magic, _ in _MAGIC) or path.lower().endswith(".vrt")
+    return any(head.startswith(magic) for magic, _ in _MAGIC) or str(path).lower().endswith(".vrt")
 
 
 def first_line(error: BaseException) -> str:
@@ -85,11 +83,11 @@ def _driver(path: str, error: type[GeosegError]) -> str | None:
     if "://" in path or path.startswith("/vsi"):
         return None
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise error(f"{path}: is {kind}; a raster file such as a GeoTIFF is needed")
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             head = file.read(16)
     except FileNotFoundError as cause:
         raise error(f"{path}: there is no such file") from cause

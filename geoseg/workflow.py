@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +111,9 @@ def run(
     """
     start = time.monotonic()
     output = Path(output)
+    paths = [str(scene) for scene in ([scenes] if isinstance(scenes, str | Path) else scenes)]
     given = {
-        "scenes": [str(scene) for scene in ([scenes] if isinstance(scenes, str | Path) else scenes)],
+        "scenes": paths,
         "labels": str(labels),
         "class_field": class_field,
         "legend": str(legend) if legend else None,
@@ -125,23 +126,19 @@ def run(
         "device": device,
         "seed": seed,
     }
-    common = {"class_field": class_field, "legend": legend, "bands": bands, "nodata": nodata}
-    sources = open_pairs(given["scenes"], Path(labels), **common)
+    common: dict[str, Any] = {"class_field": class_field, "legend": legend, "bands": bands, "nodata": nodata}
+    sources = open_pairs(paths, Path(labels), **common)
     files = [Path(scene.name) for scene, _ in sources] + [own.path for _, own in sources]
     with _Steps.open(output, given, files, overwrite) as steps:
         chips, model = output / "chips", output / "model.safetensors"
-        steps.do(
-            "tile",
-            lambda: tile(given["scenes"], labels, chips, seed=seed, overwrite=True, **common, **(tiling or {})),
-        )
-        steps.do(
-            "train", lambda: train(chips, model, seed=seed, device=device, overwrite=True, **(training or {}))
-        )
+        steps.do("tile", partial(tile, paths, labels, chips, seed=seed, overwrite=True, **common, **(tiling or {})))
+        learn = partial(train, seed=seed, device=device, overwrite=True, **(training or {}))
+        steps.do("train", partial(learn, chips, model))
         index = read_index(chips)
         maps, layers = _output_names(output, files[: len(sources)], polygons)
         for (scene, _), target, layer in zip(sources, maps, layers, strict=True):
-            steps.do(f"predict {target.name}", lambda s=scene, t=target: predict(model, s, t, device=device, overwrite=True))  # type: ignore[misc]
-            steps.do(f"vectorize {layer.name}", lambda t=target, v=layer: vectorize(t, v, simplify=simplify, overwrite=True))  # type: ignore[misc]
+            steps.do(f"predict {target.name}", partial(predict, model, scene, target, device=device, overwrite=True))
+            steps.do(f"vectorize {layer.name}", partial(vectorize, target, layer, simplify=simplify, overwrite=True))
         judged_on, split = _judge(index)
         pairs = _pairs(index, split, sources, maps)
         scores = evaluate_pairs(
@@ -224,7 +221,7 @@ class _Steps:
     def _save(self) -> None:
         fresh = self._folder / f".{STATE}.new"
         fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
-        os.replace(fresh, self._folder / STATE)
+        fresh.replace(self._folder / STATE)
 
 
 def _previous(folder: Path) -> dict[str, Any] | None:
@@ -243,9 +240,11 @@ def _previous(folder: Path) -> dict[str, Any] | None:
 
 def _key(given: dict[str, Any], files: list[Path]) -> str:
     """What makes two runs the same: version, options, and the files as they are now."""
-    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
+    stamps: list[tuple[Any, ...]] = [
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()
+    ]
     if given["legend"]:
-        stamps.append((given["legend"], Path(given["legend"]).read_text(encoding="utf-8"), 0))
+        stamps.append((given["legend"], Path(given["legend"]).read_text(encoding="utf-8")))
     text = json.dumps([__version__, given, stamps], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -257,7 +256,9 @@ def _output_names(output: Path, scenes: list[Path], extension: str) -> tuple[lis
         (output / folder).mkdir(exist_ok=True)
     stems = [scene.stem for scene in scenes]
     names = [stem if stems.count(stem) == 1 else f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
-    return [output / "maps" / f"{name}.tif" for name in names], [output / "polygons" / f"{name}{extension}" for name in names]
+    return [output / "maps" / f"{name}.tif" for name in names], [
+        output / "polygons" / f"{name}{extension}" for name in names
+    ]
 
 
 def _judge(index: ChipIndex) -> tuple[str, str]:
@@ -269,9 +270,7 @@ def _judge(index: ChipIndex) -> tuple[str, str]:
     return "training labels", "train"
 
 
-def _pairs(
-    index: ChipIndex, split: str, sources: list[tuple[Scene, Labels]], maps: list[Path]
-) -> list[Pair]:
+def _pairs(index: ChipIndex, split: str, sources: list[tuple[Scene, Labels]], maps: list[Path]) -> list[Pair]:
     """The maps of scenes that have chips of the split, to be judged inside of these."""
     frame = index.of(split)
     pairs = []

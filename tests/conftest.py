@@ -28,7 +28,7 @@ CORNER = Affine(10, 0, 500_000, 0, -10, 5_400_000)
 REAL = Path(os.environ.get("GEOSEG_REAL_SCENES", Path(__file__).parents[2] / "shared" / "data"))
 
 
-@pytest.fixture()
+@pytest.fixture
 def real_scenes() -> Path:
     """The folder of real labelled scenes, which are not part of the project."""
     if not REAL.is_dir():
@@ -39,7 +39,7 @@ def real_scenes() -> Path:
 WriteScene = Callable[..., Path]
 
 
-@pytest.fixture()
+@pytest.fixture
 def write_scene(tmp_path: Path) -> WriteScene:
     """Write an array (bands, rows, cols) as a GeoTIFF; keyword arguments go into the profile."""
 
@@ -66,7 +66,9 @@ def write_scene(tmp_path: Path) -> WriteScene:
     return write
 
 
-def striped(height: int, width: int, bands: int = 4, seed: int = 0) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def striped(
+    height: int, width: int, bands: int = 4, seed: int = 0
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """A scene (bands, rows, cols) of three classes in a checkerboard of 24 pixels, and the classes 1 to 3."""
     rng = np.random.default_rng(seed)
     rows, cols = np.mgrid[:height, :width] // 24
@@ -76,7 +78,7 @@ def striped(height: int, width: int, bands: int = 4, seed: int = 0) -> tuple[np.
     return values.clip(1).astype(np.uint16), classes
 
 
-@pytest.fixture()
+@pytest.fixture
 def labelled_scene(write_scene: WriteScene) -> tuple[Path, Path]:
     """A scene of 240 x 260 pixels with a class raster over all of it."""
     values, classes = striped(240, 260)
@@ -127,7 +129,7 @@ def model_of(network: SegmentationNetwork, bands: int, classes: int, reach: int 
     return Model("test model", spec, network.eval())
 
 
-@pytest.fixture()
+@pytest.fixture
 def constant_model() -> Model:
     """A model of 2 bands that maps every pixel as class 2 of 3."""
     return model_of(SegmentationNetwork(Constant(3, 1), stride=8), bands=2, classes=3)

@@ -28,7 +28,7 @@ def test_cores_partition_the_scene(height, width, core, margin, stride):
     assert sum(c.width * c.height for c in cores) == height * width
     seen = set()
     for c in cores:
-        assert 0 <= c.row_off
+        assert c.row_off >= 0
         assert c.row_off + c.height <= height
         assert c.col_off + c.width <= width
         seen.add((c.row_off, c.col_off))

@@ -17,7 +17,7 @@ GRID = Grid(CRS.from_user_input(UTM), CORNER, 40, 50)
 FOREST, WATER = (2, 3, 10, 12), (20, 30, 8, 9)
 
 
-@pytest.fixture()
+@pytest.fixture
 def drawn(tmp_path):
     path = tmp_path / "labels.gpkg"
     polygons({"forest": [FOREST], "water": [WATER]}).to_file(path)

@@ -53,9 +53,8 @@ def test_imports_go_down():
         room = room_of(path)
         if path == ROOT / "__init__.py":
             continue
-        for other in imported_rooms(path) - {room}:
-            if LEVEL[other] >= LEVEL[room]:
-                wrong.append(f"{path.relative_to(ROOT)} imports {other}")
+        up = [other for other in imported_rooms(path) - {room} if LEVEL[other] >= LEVEL[room]]
+        wrong += [f"{path.relative_to(ROOT)} imports {other}" for other in up]
     assert not wrong
 
 
@@ -79,7 +78,13 @@ def test_help_loads_nothing_heavy():
 
 
 def test_what_needs_no_network_loads_no_torch():
-    for module in ("geoseg", "geoseg.chips.tiler", "geoseg.vectors.vectorize", "geoseg.assessment.evaluate", "geoseg.info"):
+    for module in (
+        "geoseg",
+        "geoseg.chips.tiler",
+        "geoseg.vectors.vectorize",
+        "geoseg.assessment.evaluate",
+        "geoseg.info",
+    ):
         assert not modules_after(f"import {module}") & HEAVY, module
 
 

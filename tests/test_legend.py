@@ -38,7 +38,7 @@ def test_round_trip_through_plain_values():
 def test_colours_differ_and_suit_the_words():
     legend = Legend.from_names(enumerate(["water", "forest", "woods", "thing", "other thing", "lake"], start=1))
     assert len({item.color for item in legend}) == len(legend)
-    red, green, blue = legend.classes[0].rgb
+    red, _, blue = legend.classes[0].rgb
     assert blue > red
     assert legend.classes[1].rgb[1] == max(legend.classes[1].rgb)
 

@@ -13,7 +13,7 @@ from geoseg.scene import ArrayScene
 from geoseg.statistics import BandStatistics
 
 
-@pytest.fixture()
+@pytest.fixture
 def saved(tmp_path):
     network = build("unet_compact", 3, 4, width=4)
     spec = ModelSpec(
@@ -137,7 +137,7 @@ def test_files_that_are_no_models(saved, tmp_path):
     with pytest.raises(ModelError, match="no description"):
         load_model(path)
     for missing in (tmp_path / "gone.safetensors", tmp_path):
-        with pytest.raises(ModelError, match="no such model file|not a file"):
+        with pytest.raises(ModelError, match=r"no such model file|not a file"):
             load_model(missing)
 
 

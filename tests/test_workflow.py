@@ -14,7 +14,7 @@ QUICK = {"epochs": 3, "chips_per_epoch": 64, "batch_size": 8}
 TILING = {"chip_size": 32}
 
 
-@pytest.fixture()
+@pytest.fixture
 def job(labelled_scene, tmp_path):
     scene, labels = labelled_scene
     return {"scenes": scene, "labels": labels, "output": tmp_path / "out", "tiling": TILING, "training": QUICK}
@@ -101,5 +101,3 @@ def test_several_scenes_and_polygons_in_another_crs(write_scene, tmp_path):
     assert len(result.maps) == len(result.polygons) == 2
     assert result.scores.overall_accuracy > 0.9
     assert gpd.read_parquet(result.polygons[1])["class_name"].isin(["kind 1", "kind 2", "kind 3"]).all()
-
-

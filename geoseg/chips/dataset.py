@@ -116,7 +116,9 @@ class InOrder(Sampler[Draw]):
         return iter([(number, None) for number in range(len(self))])
 
 
-def labelled_pixels(index: ChipIndex, split: str, most: int = 200_000) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+def labelled_pixels(
+    index: ChipIndex, split: str, most: int = 200_000
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
     """Scaled band values (n, bands) and class indices (n,) of labelled pixels of one split, thinned to `most`."""
     dataset = ChipDataset(index, split)
     total = int(index.counts(split).sum())

@@ -53,7 +53,7 @@ class ChipIndex:
 
     def counts(self, split: str) -> npt.NDArray[np.int64]:
         """Labelled pixels (chips, classes) of one split."""
-        return self.of(split)[count_columns(self.legend)].to_numpy(np.int64)
+        return np.asarray(self.of(split)[count_columns(self.legend)], np.int64)
 
 
 def count_columns(legend: Legend) -> list[str]:
@@ -81,7 +81,9 @@ def read_index(folder: str | Path) -> ChipIndex:
             raise ChipError(f"{folder / DESCRIPTION}: is larger than {MAX_BYTES} bytes; it was not made by geoseg tile")
         description = json.loads(text)
         if description["format"] > FORMAT:
-            raise ChipError(f"{folder}: was made by a newer geoseg (chip format {description['format']}); update geoseg")
+            raise ChipError(
+                f"{folder}: was made by a newer geoseg (chip format {description['format']}); update geoseg"
+            )
         frame = gpd.read_parquet(folder / INDEX)
         index = ChipIndex(
             folder,

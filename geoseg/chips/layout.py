@@ -166,7 +166,9 @@ def plan_chips(
     gap = math.ceil(chip * overlap)
     block = block_size or _block_for(cells, chip + gap)
     if block < chip + gap:
-        raise OptionError(f"block size is {block}; with chips of {chip} and a gap of {gap} pixels it must be {chip + gap}")
+        raise OptionError(
+            f"block size is {block}; with chips of {chip} and a gap of {gap} pixels it must be {chip + gap}"
+        )
     layouts = tuple(BlockLayout(*cell.grid.shape, block) for cell in cells)
     counts = [cell.per_block(layout) for cell, layout in zip(cells, layouts, strict=True)]
     flat = assign(np.concatenate([count.reshape(-1, count.shape[-1]) for count in counts]), shares, seed, name)
@@ -175,12 +177,12 @@ def plan_chips(
     return ChipPlan(chip, gap, gap, block, by, layouts, splits)
 
 
-def _by_scene(
-    cells: list[CellCounts], chip: int, overlap: float, shares: Shares, seed: int, name: str
-) -> ChipPlan:
+def _by_scene(cells: list[CellCounts], chip: int, overlap: float, shares: Shares, seed: int, name: str) -> ChipPlan:
     wanted = sum(share > 0 for share in shares.values)
     if len(cells) < wanted:
-        raise ChipError(f"{name}: {len(cells)} scenes cannot be split by scene into {wanted} parts; use --split-by blocks")
+        raise ChipError(
+            f"{name}: {len(cells)} scenes cannot be split by scene into {wanted} parts; use --split-by blocks"
+        )
     counts = np.stack([cell.counts.sum((0, 1)) for cell in cells])
     whole = max(max(cell.grid.shape) for cell in cells)
     layouts = tuple(BlockLayout(*cell.grid.shape, whole) for cell in cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,8 +89,8 @@ def assign(counts: npt.NDArray[np.int64], shares: Shares, seed: int, name: str =
     wanted = [split for split, share in enumerate(shares.values) if share > 0]
     if len(labelled) < len(wanted):
         raise ChipError(
-            f"{name}: labels lie in only {len(labelled)} blocks, too few for {len(wanted)} splits with a gap between them; "
-            "label more places, use smaller chips or a smaller --block-size, or give one split everything"
+            f"{name}: labels lie in only {len(labelled)} blocks, too few for {len(wanted)} splits with a gap between "
+            "them; label more places, use smaller chips or a smaller --block-size, or give one split everything"
         )
     rng = np.random.default_rng(seed)
     order = rng.permutation(labelled)
@@ -171,7 +172,7 @@ def chip_windows(
 def _runs(row: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Start and stop of each run of equal values."""
     edges = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), len(row)]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from itertools.pairwise(edges)
 
 
 def _columns(edges: npt.NDArray[np.int64], start: int, stop: int) -> slice:

@@ -147,9 +147,7 @@ def _cut_all(
     cutter = ChipCutter(folder, legend, min_labelled, min_valid)
     for number, (scene, labels) in enumerate(sources):
         windows = list(
-            chip_windows(
-                plan.layouts[number], plan.splits[number], chip=plan.chip, overlap=plan.overlap, gap=plan.gap
-            )
+            chip_windows(plan.layouts[number], plan.splits[number], chip=plan.chip, overlap=plan.overlap, gap=plan.gap)
         )
         for split, window in progress.track(windows, f"Cutting {Path(scene.name).name}", len(windows), "chips"):
             chip = cutter.cut(scene, labels, window, number, SPLITS[split])
@@ -274,7 +272,9 @@ def _footprint(grid: Grid) -> Polygon:
 def _frame(rows: list[dict[str, Any]], sources: list[tuple[Scene, Labels]]) -> gpd.GeoDataFrame:
     """The index; in the scenes' CRS when they share one, else in longitude and latitude."""
     if not rows:
-        raise ChipError(f"{sources[0][0].name}: no chip has enough labelled and valid pixels; lower --min-labelled or label more")
+        raise ChipError(
+            f"{sources[0][0].name}: no chip has enough labelled and valid pixels; lower --min-labelled or label more"
+        )
     crss = {scene.grid.crs for scene, _ in sources}
     frame = gpd.GeoDataFrame(rows, geometry="geometry")
     if len(crss) == 1:
@@ -285,7 +285,7 @@ def _frame(rows: list[dict[str, Any]], sources: list[tuple[Scene, Labels]]) -> g
     geographic = frame.geometry.copy()
     for number, (scene, _) in enumerate(sources):
         own = frame["scene"] == number
-        geographic[own] = frame.geometry[own].set_crs(scene.grid.crs.to_wkt()).to_crs("EPSG:4326")
+        geographic[own] = frame.geometry[own].set_crs(scene.grid.crs).to_crs("EPSG:4326")
     return frame.set_geometry(geographic.set_crs("EPSG:4326", allow_override=True))
 
 
@@ -342,7 +342,9 @@ def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> Iterator[str | Pa
         if not Path(path).is_dir():
             yield path
             continue
-        inside = sorted(entry for entry in Path(path).iterdir() if entry.suffix.lower() in {".tif", ".tiff", ".jp2", ".vrt"})
+        inside = sorted(
+            entry for entry in Path(path).iterdir() if entry.suffix.lower() in {".tif", ".tiff", ".jp2", ".vrt"}
+        )
         if not inside:
             raise ChipError(f"{path}: holds no scene (.tif, .tiff, .jp2 or .vrt)")
         yield from inside
@@ -350,7 +352,9 @@ def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> Iterator[str | Pa
 
 def _partner(folder: Path, scene: Path) -> Path:
     """The label file of a scene: the one in the folder with its name, whatever the extension."""
-    names = sorted(entry for entry in folder.iterdir() if entry.stem == scene.stem and not entry.name.endswith(".aux.xml"))
+    names = sorted(
+        entry for entry in folder.iterdir() if entry.stem == scene.stem and not entry.name.endswith(".aux.xml")
+    )
     if len(names) != 1:
         found = "no label file" if not names else f"{len(names)} label files"
         raise LabelError(f"{folder}: has {found} for the scene {scene}; it needs one named {scene.stem}.tif or .gpkg")

@@ -53,7 +53,7 @@ class Command(click.Command):
         except MemoryError as error:
             if debug:
                 raise
-            _say(f"Error: out of memory: {error or 'nothing was left under the output name'}; use smaller windows or chips")
+            _say(f"Error: out of memory: {error or 'nothing was left'}; use smaller windows or chips")
             ctx.exit(1)
         finally:
             progress.enable(False)
@@ -93,8 +93,6 @@ def split_names(ctx: click.Context, param: click.Parameter, value: str | None) -
     if not names:
         raise click.BadParameter("name at least one, such as red,green,nir or 1,2,3")
     return names
-
-
 
 
 json_ = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")

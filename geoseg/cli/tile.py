@@ -22,7 +22,9 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 
 @options.command()
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
-@click.option("--labels", required=True, type=click.Path(path_type=Path), help="Polygons or a class raster; or a folder.")
+@click.option(
+    "--labels", required=True, type=click.Path(path_type=Path), help="Polygons or a class raster; or a folder."
+)
 @options.class_field
 @options.legend
 @options.bands
@@ -30,7 +32,9 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 @click.option("--chip-size", type=click.IntRange(min=8), help="Side of a chip in pixels; chosen from the labels.")
 @click.option("--overlap", type=float, default=0.25, show_default=True, help="Share of a chip that neighbours share.")
 @click.option("--block-size", type=click.IntRange(min=8), help="Side of the blocks that are split, in pixels; chosen.")
-@click.option("--split", default="0.7,0.15,0.15", show_default=True, callback=_shares, help="Training, validation, test.")
+@click.option(
+    "--split", default="0.7,0.15,0.15", show_default=True, callback=_shares, help="Training, validation, test."
+)
 @click.option(
     "--split-by", type=click.Choice(["auto", "blocks", "scene"]), default="auto", show_default=True,
     help="What is held out: blocks of each scene, or whole scenes (auto: scenes from 8 on).",

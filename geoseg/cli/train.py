@@ -31,7 +31,11 @@ from geoseg.cli import options
 )  # fmt: skip
 @options.device
 @click.option(
-    "--precision", type=click.Choice(["auto", "32", "bf16"]), default="auto", show_default=True, help="auto: bf16 on a GPU."
+    "--precision",
+    type=click.Choice(["auto", "32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="auto: bf16 on a GPU.",
 )
 @options.jobs
 @options.seed

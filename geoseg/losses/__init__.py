@@ -1,7 +1,8 @@
 """Losses, one file each, found by file name, and sums of them such as "ce+dice" or "ce:1+dice:0.5".
 
 Each file has `loss(logits, labels, weights)`: logits (N, K, H, W), class indices (N, H, W) with `IGNORE` where there is
-no label, weights (K,) or None, to a scalar. It computes in float32 and is 0 with zero gradient when nothing is labelled.
+no label, weights (K,) or None, to a scalar. It computes in float32 and is 0 with zero gradient when nothing is
+labelled.
 """
 
 from __future__ import annotations

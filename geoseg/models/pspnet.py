@@ -38,7 +38,7 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34", dropout:
         )
     except (ValueError, TypeError, AssertionError, NotImplementedError) as error:
         raise OptionError(
-            f"pspnet needs an encoder that can dilate and '{encoder}' cannot; take a resnet, resnext, efficientnet or mit"
+            f"pspnet needs an encoder that can dilate and '{encoder}' cannot; take a resnet or efficientnet"
         ) from error
     align_by_pixel_areas(body)
     # The deepest bin grid has 6 cells a side; fewer features than that would repeat them.

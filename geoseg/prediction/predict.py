@@ -113,12 +113,15 @@ def predict(
     }
     megapixels = opened.grid.height * opened.grid.width / 1e6
     made = new_output(output, overwrite=overwrite, beside=beside(output))
-    with made as workspace, progress.bar("Predicting", megapixels, "MP") as bar:
-        with MapWriter(workspace, opened.grid, loaded.spec.legend, tags) as writer:
-            for rows in predict_rows(opened, forwarder, grid, places):
-                counts += np.bincount(rows.ravel(), minlength=256)
-                writer.write_rows(rows)
-                bar.advance(rows.size / 1e6)
+    with (
+        made as workspace,
+        progress.bar("Predicting", megapixels, "MP") as bar,
+        MapWriter(workspace, opened.grid, loaded.spec.legend, tags) as writer,
+    ):
+        for rows in predict_rows(opened, forwarder, grid, places):
+            counts += np.bincount(rows.ravel(), minlength=256)
+            writer.write_rows(rows)
+            bar.advance(rows.size / 1e6)
     return _result(output, opened, loaded.spec, counts, time.monotonic() - start, forwarder.seconds)
 
 
@@ -147,7 +150,7 @@ class Forwarder:
         """Put the network on `device`."""
         self.spec = model.spec
         self.seconds = 0.0
-        self._network = model.network.eval().to(device, memory_format=torch.channels_last)
+        self._network = model.network.eval().to(device).to(memory_format=torch.channels_last)
         self._device = device
 
     @torch.inference_mode()
@@ -156,7 +159,8 @@ class Forwarder:
         image = torch.from_numpy(values)[None].to(self._device, memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
             logits = self._network(image)
-        return logits[0].float().softmax(0)
+        probabilities: torch.Tensor = logits[0].float().softmax(0)
+        return probabilities
 
     def classes(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
         """Most probable class index (rows, cols)."""
@@ -194,7 +198,9 @@ def window_grid(scene: Scene, spec: ModelSpec, window: int, margin: str | int) -
     core = (window - 2 * around) // spec.stride * spec.stride
     if core < spec.stride:
         least = 2 * around + spec.stride
-        raise OptionError(f"a window of {window} pixels has no core with a margin of {around}; use --window {least} or more")
+        raise OptionError(
+            f"a window of {window} pixels has no core with a margin of {around}; use --window {least} or more"
+        )
     return WindowGrid(scene.grid.height, scene.grid.width, core, around, spec.stride)
 
 

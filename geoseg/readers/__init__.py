@@ -8,9 +8,7 @@ from geoseg.readers.geotiff import GeoTiffScene
 from geoseg.scene import Scene
 
 
-def open_scene(
-    path: str | Path, *, bands: tuple[str, ...] | None = None, nodata: float | None = None
-) -> Scene:
+def open_scene(path: str | Path, *, bands: tuple[str, ...] | None = None, nodata: float | None = None) -> Scene:
     """Open a scene by path or URL.
 
     Args:

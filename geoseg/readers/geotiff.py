@@ -47,9 +47,7 @@ class GeoTiffScene:
             self.dtype = str(np.result_type(*dtypes))
             if np.dtype(self.dtype).kind == "c":
                 raise SceneError(f"{self.name}: has complex values; geoseg needs real ones, such as the amplitude")
-            self._nodata = tuple(
-                dataset.nodatavals[index - 1] if nodata is None else nodata for index in self._indexes
-            )
+            self._nodata = tuple(dataset.nodatavals[index - 1] if nodata is None else nodata for index in self._indexes)
             self._masks = _mask_indexes(dataset, self._indexes)
         if self.grid.crs is None:
             logger.warning("%s has no CRS; working in its pixel coordinates", self.name)
@@ -65,7 +63,9 @@ class GeoTiffScene:
                 for index in self._masks:
                     valid &= self._mask(dataset, index, window) != 0
         except RasterioError as error:
-            raise SceneError(f"{self.name}: cannot read {window}: {first_line(error)}; the file may be damaged") from error
+            raise SceneError(
+                f"{self.name}: cannot read {window}: {first_line(error)}; the file may be damaged"
+            ) from error
         for band, nodata in zip(values, self._nodata, strict=True):
             if nodata is not None and not np.isnan(nodata):
                 valid &= band != nodata
@@ -101,7 +101,9 @@ def _refuse_unfit(dataset: rasterio.DatasetReader, name: str) -> None:
         points, _ = dataset.gcps
         if points or dataset.rpcs:
             kind = "ground control points" if points else "RPC coefficients"
-            raise SceneError(f"{name}: is placed by {kind} only; make a georeferenced copy with 'gdalwarp IN OUT' first")
+            raise SceneError(
+                f"{name}: is placed by {kind} only; make a georeferenced copy with 'gdalwarp IN OUT' first"
+            )
 
 
 def _band_names(dataset: rasterio.DatasetReader) -> tuple[str, ...]:

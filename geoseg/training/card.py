@@ -19,10 +19,10 @@ def model_card(spec: ModelSpec, weights: int) -> str:
             f"- **Input**: {len(spec.bands)} bands in this order: {', '.join(spec.bands)}; pixels of {distance}",
             f"- **Output**: {len(spec.legend)} classes",
             f"- **Sees**: {reach}",
-            f"- **Chips**: {training['chips']}, {spec.chip_size} pixels, split by {training['tiling']['split_by']} with "
-            f"{training['tiling']['gap']} pixels between splits",
-            f"- **Training**: epoch {training['best_epoch']} of {settings['epochs']} was kept; loss {settings['loss']}, "
-            f"class weights {settings['class_weights']}, batch {settings['batch_size']}, rate {settings['lr']:g}, "
+            f"- **Chips**: {training['chips']}, {spec.chip_size} pixels, split by {training['tiling']['split_by']} "
+            f"with {training['tiling']['gap']} pixels between splits",
+            f"- **Training**: epoch {training['best_epoch']} of {settings['epochs']} was kept; loss {settings['loss']}"
+            f", class weights {settings['class_weights']}, batch {settings['batch_size']}, rate {settings['lr']:g}, "
             f"seed {settings['seed']}",
             "",
             "## Validation",

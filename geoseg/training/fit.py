@@ -59,8 +59,9 @@ class TrainResult:
 
     def __str__(self) -> str:
         return (
-            f"{self.output}: {self.architecture}, {self.parameters:,} weights, epoch {self.best_epoch} of {self.epochs}, "
-            f"validation mIoU {self.mean_iou:.3f}, overall accuracy {self.overall_accuracy:.3f}, {self.seconds:.0f} s"
+            f"{self.output}: {self.architecture}, {self.parameters:,} weights, "
+            f"epoch {self.best_epoch} of {self.epochs}, validation mIoU {self.mean_iou:.3f}, "
+            f"overall accuracy {self.overall_accuracy:.3f}, {self.seconds:.0f} s"
         )
 
 
@@ -240,8 +241,8 @@ def _announcement(settings: Settings, network: SegmentationNetwork, index: ChipI
     return (
         f"Training {settings.arch} ({parameters(network):,} weights) on {len(index.of('train'))} chips of "
         f"{index.options['chip_size']} pixels, {len(index.bands)} bands, {len(index.legend)} classes: "
-        f"{settings.epochs} epochs of {settings.chips_per_epoch} draws, batch {settings.batch_size}, rate {settings.lr:g}, "
-        f"{settings.loss}, class weights {settings.class_weights}, {settings.device}"
+        f"{settings.epochs} epochs of {settings.chips_per_epoch} draws, batch {settings.batch_size}, rate "
+        f"{settings.lr:g}, {settings.loss}, class weights {settings.class_weights}, {settings.device}"
     )
 
 
@@ -254,7 +255,7 @@ def _fit(
     task = SegmentationTask(network, losses.build(settings.loss), weights, len(index.legend), settings.schedule)
     training = ChipDataset(index, "train", strength=settings.augment)
     validation = ChipDataset(index, "val")
-    loader = {"batch_size": settings.batch_size, "num_workers": jobs, "persistent_workers": jobs > 0}
+    loader: dict[str, Any] = {"batch_size": settings.batch_size, "num_workers": jobs, "persistent_workers": jobs > 0}
     sampler = ClassBalancedSampler(index.counts("train"), settings.chips_per_epoch, settings.seed)
     with _quiet_lightning():
         trainer = L.Trainer(
@@ -322,12 +323,6 @@ class _Report(Callback):
         self._mark = now
         self._bar.advance(self._batch)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: SegmentationTask) -> None:
-        # Callbacks come before the module: the row of this epoch is not there yet on the first call.
-        if pl_module.history:
-            row = pl_module.history[-1]
-            logger.debug("epoch %d: loss %.3f, mIoU %.3f", row["epoch"], row["train_loss"], row["val_miou"])
-
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         self._stack.close()
         total = self._waited + self._worked
@@ -378,4 +373,3 @@ def _leave(
         writer.writerows(history)
     draw_curves(history, curves)
     card.write_text(model_card(spec, parameters(network)), encoding="utf-8")
-

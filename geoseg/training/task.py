@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from geoseg.models._network import SegmentationNetwork
 
 if TYPE_CHECKING:
     from geoseg.losses import Loss
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +73,15 @@ class SegmentationTask(L.LightningModule):
         best: the best epoch so far, None before the first validation.
     """
 
+    class_weights: Tensor | None
+
     def __init__(
         self, network: SegmentationNetwork, loss: Loss, class_weights: Tensor | None, classes: int, schedule: Schedule
     ) -> None:
         super().__init__()
         self.network = network
-        self.average = AveragedModel(
-            network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average_decay), use_buffers=True
-        )
+        average = get_ema_multi_avg_fn(schedule.average_decay)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
         self.register_buffer("class_weights", class_weights)
         self.history: list[dict[str, float]] = []
         self.best: Best | None = None
@@ -130,6 +135,7 @@ class SegmentationTask(L.LightningModule):
                 "seconds": round(time.monotonic() - self._start, 1),
             }
         )
+        logger.debug("epoch %(epoch)d: loss %(train_loss).3f, validation mIoU %(val_miou).3f", self.history[-1])
         self._losses["train"] = []
         best = Best(self.current_epoch + 1, accuracy, self.history[-1]["val_loss"], self.average.module.state_dict())
         if self.best is None or not best.is_worse_than(self.best):

@@ -140,7 +140,9 @@ class MapWriter:
                 except RasterioError as error:
                     raise OutputError(f"{self._workspace.target}: cannot be read back: {first_line(error)}") from error
                 if zlib.crc32(rows.tobytes()) != checksum:
-                    raise OutputError(f"{self._workspace.target}: rows from {row} on were not written whole; is the disk full?")
+                    raise OutputError(
+                        f"{self._workspace.target}: rows from {row} on were not written whole; is the disk full?"
+                    )
 
 
 def _write_names(path: Path, legend: Legend) -> None:

@@ -11,7 +11,7 @@ from geoseg.errors import ChipError
 from geoseg.legend import IGNORE
 
 
-@pytest.fixture()
+@pytest.fixture
 def index(labelled_scene, tmp_path):
     geoseg.tile(*labelled_scene, tmp_path / "chips", chip_size=32)
     return read_index(tmp_path / "chips")

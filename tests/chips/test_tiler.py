@@ -11,7 +11,7 @@ from geoseg.chips.index import check_leaks, read_index
 from geoseg.errors import BandMismatchError, ChipError, LabelError, LeakError, OptionError, OutputExistsError
 
 
-@pytest.fixture()
+@pytest.fixture
 def chips(labelled_scene, tmp_path):
     scene, labels = labelled_scene
     geoseg.tile(scene, labels, tmp_path / "chips", chip_size=32, seed=3)

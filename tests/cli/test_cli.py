@@ -103,7 +103,7 @@ def test_info_knows_what_a_file_is(labelled_scene, tmp_path):
 
 
 class TestConfiguration:
-    @pytest.fixture()
+    @pytest.fixture
     def config(self, tmp_path):
         path = tmp_path / "geoseg.toml"
 
@@ -142,7 +142,10 @@ def test_interrupted_work_leaves_nothing_and_says_how_to_go_on(write_scene, tmp_
     words = ("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--chip-size", 16, "--block-size", 24)
     code = "from geoseg.cli import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)], stderr=subprocess.PIPE, text=True, env=os.environ | {"LC_ALL": "C"}
+        [sys.executable, "-c", code, *map(str, words)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"LC_ALL": "C"},
     )
     while not (tmp_path / ".c.partial" / "c" / "labels").exists():
         assert process.poll() is None, process.stderr.read()

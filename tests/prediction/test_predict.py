@@ -30,7 +30,9 @@ def labels_of(scene, model, **grid):
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 700), (257, 1000), (2000, 2000)])
 @pytest.mark.parametrize("holes", [False, True])
-def test_a_constant_network_gives_its_constant_at_every_valid_pixel(shape, holes, write_scene, tmp_path, constant_model):
+def test_a_constant_network_gives_its_constant_at_every_valid_pixel(
+    shape, holes, write_scene, tmp_path, constant_model
+):
     values = np.random.default_rng(0).integers(1, 200, (2, *shape), dtype=np.uint8)
     if holes:
         values[:, ::7, ::5] = 0
@@ -155,7 +157,7 @@ class TestMargins:
 
 
 class TestBadInput:
-    @pytest.fixture()
+    @pytest.fixture
     def scene(self, write_scene):
         return write_scene(np.ones((2, 30, 40), np.uint8))
 
