@@ -24,6 +24,10 @@ Draw = tuple[int, int | None]
 """Number of a chip in its split, and the seed of its augmentation (None for none)."""
 
 
+KEPT_BYTES = 256_000_000
+"""Decoded chips that one split may keep in memory, per process that reads."""
+
+
 class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
     """The chips of one split: images (C, H, W) float32, scaled, and labels (H, W) int64 with `IGNORE`.
 
@@ -38,6 +42,8 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         self._labels = frame["label"].tolist()
         self._strength = strength
         self._size = int(index.frame[["height", "width"]].to_numpy().max())
+        self._kept: dict[int, tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]] = {}
+        self._room = KEPT_BYTES
 
     def __len__(self) -> int:
         return len(self._images)
@@ -53,6 +59,16 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(label.astype(np.int64))
 
     def _read(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        """One chip, kept in memory while there is room: small sets are drawn from again and again."""
+        if number in self._kept:
+            return self._kept[number]
+        image, label = self._decode(number)
+        if image.nbytes + label.nbytes <= self._room:
+            self._room -= image.nbytes + label.nbytes
+            self._kept[number] = image, label
+        return image, label
+
+    def _decode(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         index = self._index
         try:
             scene = open_scene(index.folder / self._images[number])

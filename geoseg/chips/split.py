@@ -15,6 +15,8 @@ from geoseg.errors import ChipError, OptionError
 from geoseg.grid import offsets
 
 SPLITS = ("train", "val", "test")
+FEW = 6
+"""Up to this many units with a class, chance alone would often leave a split without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +112,17 @@ def assign(counts: npt.NDArray[np.int64], shares: Shares, seed: int, name: str =
 
 
 def _rarest_first(counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Pairs of unit and class: classes by the number of units that have them, units with most of it first."""
+    """Pairs of unit and class: classes by the number of units that have them, units in random order.
+
+    Only where a class is in few units do those with most of it come first, so that training is not left without.
+    Elsewhere that would hand the purest, easiest ground to validation and test.
+    """
     present = (counts > 0).sum(0)
     for rare in np.argsort(present, kind="stable"):
-        with_it = [unit for unit in order if counts[unit, rare] > 0]
-        for unit in sorted(with_it, key=lambda unit: -counts[unit, rare]):
-            yield int(unit), int(rare)
+        units = [int(unit) for unit in order if counts[unit, rare] > 0]
+        if len(units) <= FEW:
+            units.sort(key=lambda unit: -counts[unit, rare])
+        yield from ((unit, int(rare)) for unit in units)
 
 
 def _neediest(wanted: list[int], given: npt.NDArray[np.float64], target: npt.NDArray[np.float64], rare: int) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import signal
 import sys
+import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,8 @@ class Command(click.Command):
         _log_to_stderr(quiet, verbose)
         progress.enable(not quiet)
         try:
-            return super().invoke(ctx)
+            with _terminated_like_interrupted():
+                return super().invoke(ctx)
         except GeosegError as error:
             if debug:
                 raise
@@ -57,6 +61,24 @@ class Command(click.Command):
             ctx.exit(1)
         finally:
             progress.enable(False)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM cleans up as Ctrl-C does, and ends with exit code 143."""
+
+    def stop(*_: object) -> None:
+        _say("Terminated; the same command starts the work again")
+        sys.exit(143)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(text: str) -> None:

