@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from geoseg.errors import GeosegError, LegendError, MapError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_CLASSES, MAX_ID, Legend
-from geoseg.raster import first_line, gdal_settings, open_raster
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ class ClassRaster:
             with gdal_settings():
                 ids = dataset.read(1, window=window)
                 valid = dataset.read_masks(1, window=window) != 0
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise self.error(
                 f"{self.path}: cannot read {window}: {first_line(error)}; the file may be damaged"
             ) from error
@@ -176,7 +175,7 @@ def _values(dataset: rasterio.DatasetReader, path: Path, error: type[GeosegError
             with gdal_settings():
                 ids = dataset.read(1, window=window)
                 valid = dataset.read_masks(1, window=window) != 0
-        except RasterioError as cause:
+        except GDAL_ERRORS as cause:
             raise error(f"{path}: cannot read {window}: {first_line(cause)}; the file may be damaged") from cause
         values.update(np.unique(ids[valid]).tolist())
         if len(values) > MAX_CLASSES:

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.errors import GeosegError, SceneError
 
 BLOCK_CACHE = 64_000_000
 """Bytes of decoded blocks GDAL may hold, per process: enough for overlapping windows, whatever the scene's size."""
+
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+"""What rasterio raises: its own errors, and in some places those of GDAL as they are."""
 
 _SETTINGS: dict[str, Any] = {
     "GDAL_CACHEMAX": BLOCK_CACHE,
@@ -58,7 +62,7 @@ def open_raster(path: str | Path, *, error: type[GeosegError] = SceneError) -> r
             # No georeferencing is legal; whoever needs it says so in a sentence of its own.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(path, driver=driver)
-    except (RasterioError, UnicodeError, ValueError) as cause:
+    except (*GDAL_ERRORS, UnicodeError, ValueError) as cause:
         raise error(f"{path}: cannot be opened as a raster: {first_line(cause)}") from cause
 
 

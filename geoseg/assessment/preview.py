@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from affine import Affine
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
 from geoseg.errors import SceneError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE
-from geoseg.raster import first_line, gdal_settings, open_raster
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
 from geoseg.readers import open_scene
 
 Indices = npt.NDArray[np.uint8]
@@ -97,7 +96,7 @@ def composite(path: str | Path, grid: Grid, bands: tuple[str, ...] | None = None
         try:
             with gdal_settings():
                 values, valid = _read_on(dataset, chosen, grid)
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise SceneError(f"{path}: cannot be read for a picture: {first_line(error)}") from error
     valid &= np.isfinite(values).all(axis=0)
     if not valid.any():

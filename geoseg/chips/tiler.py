@@ -21,12 +21,12 @@ from geoseg import progress
 from geoseg.chips.index import check_leaks, count_columns, write_index
 from geoseg.chips.layout import ChipPlan, count_cells, plan_chips
 from geoseg.chips.split import SPLITS, Shares, chip_windows
-from geoseg.errors import BandMismatchError, ChipError, LabelError
+from geoseg.errors import BandMismatchError, ChipError, LabelError, OutputError
 from geoseg.grid import Grid
 from geoseg.labels import Labels, open_labels
 from geoseg.legend import IGNORE, Legend, read_legend
 from geoseg.output import new_output, refuse_existing
-from geoseg.raster import gdal_settings
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
 from geoseg.readers import open_scene
 from geoseg.scene import Scene
 from geoseg.statistics import BandStatistics, PixelSample
@@ -237,6 +237,7 @@ class ChipCutter:
             dataset.write(values)
             if not valid.all():
                 dataset.write_mask(valid)
+        _require_written(path, values)
 
     def _write_label(self, path: Path, grid: Grid, indices: npt.NDArray[np.uint8]) -> None:
         legend = self.legend
@@ -245,6 +246,18 @@ class ChipCutter:
         with gdal_settings(), rasterio.open(path, "w", **profile) as dataset:
             dataset.write_colormap(1, legend.colormap())
             dataset.write(legend.decode(indices), 1)
+        _require_written(path, legend.decode(indices)[None])
+
+
+def _require_written(path: Path, values: npt.NDArray[Any]) -> None:
+    """Read a chip back: GDAL does not always tell of a full disk."""
+    with open_raster(path, error=OutputError) as dataset, gdal_settings():
+        try:
+            whole = np.array_equal(dataset.read(), values, equal_nan=values.dtype.kind == "f")
+        except GDAL_ERRORS as error:
+            raise OutputError(f"{path}: cannot be read back: {first_line(error)}; is the disk full?") from error
+    if not whole:
+        raise OutputError(f"{path}: was not written whole; is the disk full?")
 
 
 def _profile(grid: Grid) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -39,6 +40,8 @@ class Command(click.Command):
         from geoseg import progress
 
         quiet, verbose, debug = (ctx.params.pop(name) for name in ("quiet", "verbose", "debug"))
+        # A failure is told in one line; GDAL would print lines of its own beside it.
+        os.environ.setdefault("CPL_LOG", os.devnull)
         _log_to_stderr(quiet, verbose)
         progress.enable(not quiet)
         try:

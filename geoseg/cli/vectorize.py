@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -46,8 +45,6 @@ def command(
     geoseg vectorize map.tif -o map.gpkg
     geoseg vectorize map.tif -o forest.parquet --classes forest,water --simplify 1
     """
-    # The command tells of failures in one line; GDAL would print lines of its own beside it.
-    os.environ.setdefault("CPL_LOG", os.devnull)
     from geoseg.legend import read_legend
     from geoseg.vectors.vectorize import vectorize
 

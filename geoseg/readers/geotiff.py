@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
-from geoseg.raster import first_line, gdal_settings, open_raster
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
 from geoseg.scene import require_inside
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class GeoTiffScene:
                 valid = np.ones(values.shape[1:], bool)
                 for index in self._masks:
                     valid &= self._mask(dataset, index, window) != 0
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise SceneError(
                 f"{self.name}: cannot read {window}: {first_line(error)}; the file may be damaged"
             ) from error

@@ -254,7 +254,9 @@ def _fit(
     pixels = index.counts("train").sum(0)
     power = CLASS_WEIGHTS[settings.class_weights]
     weights = balancing_weights(pixels, power) if power else None
-    task = SegmentationTask(network, losses.build(settings.loss), weights, len(index.legend), settings.schedule)
+    task = SegmentationTask(
+        network, losses.build(settings.loss), weights, len(index.legend), settings.schedule, str(index.folder)
+    )
     training = ChipDataset(index, "train", strength=settings.augment)
     validation = ChipDataset(index, "val")
     loader: dict[str, Any] = {"batch_size": settings.batch_size, "num_workers": jobs, "persistent_workers": jobs > 0}

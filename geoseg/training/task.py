@@ -76,9 +76,16 @@ class SegmentationTask(L.LightningModule):
     class_weights: Tensor | None
 
     def __init__(
-        self, network: SegmentationNetwork, loss: Loss, class_weights: Tensor | None, classes: int, schedule: Schedule
+        self,
+        network: SegmentationNetwork,
+        loss: Loss,
+        class_weights: Tensor | None,
+        classes: int,
+        schedule: Schedule,
+        name: str = "model",
     ) -> None:
         super().__init__()
+        self._name = name
         # A third faster on a CPU, more on a GPU.
         self.network = network.to(memory_format=torch.channels_last)
         average = get_ema_multi_avg_fn(schedule.average_decay)  # type: ignore[no-untyped-call]
@@ -100,7 +107,9 @@ class SegmentationTask(L.LightningModule):
         loss = self._loss(logits, label, self.class_weights)
         value = loss.item()
         if not math.isfinite(value):
-            raise ModelError(f"training diverged in epoch {self.current_epoch + 1} (the loss is {value}); lower --lr")
+            raise ModelError(
+                f"{self._name}: training diverged in epoch {self.current_epoch + 1} (loss {value}); lower --lr"
+            )
         self._losses["train"].append(value)
         return loss
 

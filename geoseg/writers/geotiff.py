@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 import rasterio.shutil
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geoseg.class_raster import LEGEND_TAG
@@ -21,7 +20,7 @@ from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.legend import Legend
 from geoseg.output import Workspace
-from geoseg.raster import first_line, gdal_settings, open_raster
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
 
 EXTENSIONS = (".tif", ".tiff")
 BLOCK = 512
@@ -107,8 +106,10 @@ class MapWriter:
         try:
             with gdal_settings():
                 self._dataset.write(rows, 1, window=window)
-        except RasterioError as error:
-            raise OutputError(f"{self._workspace.target}: cannot be written: {first_line(error)}") from error
+        except GDAL_ERRORS as error:
+            raise OutputError(
+                f"{self._workspace.target}: cannot be written: {first_line(error)}; is the disk full?"
+            ) from error
         self._checksums.append(zlib.crc32(np.ascontiguousarray(rows).tobytes()))
         self._row += len(rows)
 
@@ -124,8 +125,10 @@ class MapWriter:
                     overview_resampling="MODE",
                     bigtiff="IF_SAFER",
                 )
-        except RasterioError as error:
-            raise OutputError(f"{self._workspace.target}: cannot be written: {first_line(error)}") from error
+        except GDAL_ERRORS as error:
+            raise OutputError(
+                f"{self._workspace.target}: cannot be written: {first_line(error)}; is the disk full?"
+            ) from error
 
     def _verify(self) -> None:
         with open_raster(self._workspace.main, error=OutputError) as dataset:
@@ -137,7 +140,7 @@ class MapWriter:
                 try:
                     with gdal_settings():
                         rows = dataset.read(1, window=window)
-                except RasterioError as error:
+                except GDAL_ERRORS as error:
                     raise OutputError(f"{self._workspace.target}: cannot be read back: {first_line(error)}") from error
                 if zlib.crc32(rows.tobytes()) != checksum:
                     raise OutputError(

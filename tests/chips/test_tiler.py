@@ -8,7 +8,15 @@ import rasterio
 import geoseg
 from conftest import polygons, striped
 from geoseg.chips.index import check_leaks, read_index
-from geoseg.errors import BandMismatchError, ChipError, LabelError, LeakError, OptionError, OutputExistsError
+from geoseg.errors import (
+    BandMismatchError,
+    ChipError,
+    LabelError,
+    LeakError,
+    OptionError,
+    OutputError,
+    OutputExistsError,
+)
 
 
 @pytest.fixture
@@ -198,6 +206,17 @@ class TestBadInput:
         (masks / "1.tif").unlink()
         with pytest.raises(LabelError, match=r"no label file for the scene .*1\.tif"):
             geoseg.tile(images, masks, tmp_path / "c")
+
+    def test_a_full_disk(self, labelled_scene, tmp_path):
+        resource = pytest.importorskip("resource")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+        try:
+            with pytest.raises(OutputError, match="disk full"):
+                geoseg.tile(*labelled_scene, tmp_path / "c")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.tif", "scene.tif"]
 
     def test_what_is_no_chip_folder(self, tmp_path, chips):
         with pytest.raises(ChipError, match="geoseg tile"):

@@ -95,3 +95,21 @@ def test_a_file_that_was_not_written_whole_is_found_out(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="were not written whole"):
         write(path, np.ones((900, 600), np.uint8), legend)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [1000, 5000, 20_000, 40_000])
+def test_a_full_disk_publishes_nothing(tmp_path, limit):
+    """A limit on the size of files stands in for a full disk: GDAL meets both in the same places."""
+    resource = pytest.importorskip("resource")
+    legend = Legend.from_names([(1, "a"), (2, "b")])
+    indices = np.random.default_rng(0).integers(0, 2, (700, 700), dtype=np.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(OutputError, match=r"map\.tif.*disk full"):
+            write(tmp_path / "map.tif", indices, legend)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+    write(tmp_path / "map.tif", indices, legend)
+    assert (open_class_raster(tmp_path / "map.tif").read(dataset_window(indices.shape)) == indices).all()
