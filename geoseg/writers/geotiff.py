@@ -130,6 +130,9 @@ class MapWriter:
                 f"{self._workspace.target}: cannot be written: {first_line(error)}; is the disk full?"
             ) from error
 
+    def _unwritten(self, error: Exception) -> OutputError:
+        return OutputError(f"{self._workspace.target}: cannot be written: {first_line(error)}; is the disk full?")
+
     def _verify(self) -> None:
         with open_raster(self._workspace.main, error=OutputError) as dataset:
             if (dataset.height, dataset.width) != self._grid.shape or dataset.nodata != self._legend.nodata:

@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -136,24 +135,40 @@ class TestConfiguration:
         assert says in done.stderr
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_work_leaves_nothing_and_says_how_to_go_on(write_scene, tmp_path, signum, code):
-    values, classes = striped(600, 600)
+def start_tiling(write_scene, tmp_path):
+    """Start to cut many small chips in a process of its own; return once some are written."""
+    values, classes = striped(300, 300)
     scene, labels = write_scene(values), write_scene(classes[None], "labels.tif", nodata=0)
     words = ("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--chip-size", 16, "--block-size", 24)
     program = "from geoseg.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, words)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"LC_ALL": "C"},
-    )
+    process = subprocess.Popen([sys.executable, "-c", program, *map(str, words)], stderr=subprocess.PIPE, text=True)
     while not (tmp_path / ".c.partial" / "c" / "labels").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
+    return process, words
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_work_leaves_nothing_and_says_how_to_go_on(write_scene, tmp_path, signum, code):
+    process, _ = start_tiling(write_scene, tmp_path)
     process.send_signal(signum)
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == code
     assert "Traceback" not in stderr
     assert "same command" in stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.tif", "scene.tif"]
+
+
+def test_the_command_of_a_killed_run_ends_as_if_nothing_had_been(write_scene, tmp_path):
+    process, words = start_tiling(write_scene, tmp_path)
+    process.kill()
+    process.communicate(timeout=20)
+    assert not (tmp_path / "c").exists()
+    assert call(*words).exit_code == 0
+    assert call(*(tmp_path / "d" if word == tmp_path / "c" else word for word in words)).exit_code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "d", "labels.tif", "scene.tif"]
+    first, second = (
+        {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.suffix in {".tif", ".parquet"}}
+        for folder in (tmp_path / "c", tmp_path / "d")
+    )
+    assert first == second
