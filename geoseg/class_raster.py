@@ -141,12 +141,17 @@ def open_class_raster(
         if legend is None and tagged is not None:
             return ClassRaster(path, grid, tagged, error)
         values = _values(dataset, path, error)
-        declared = dataset.nodata is not None
+        dataset_nodata = dataset.nodata
+        declared = dataset_nodata is not None
     if legend is None:
         legend = _legend_of(values, path, error)
         if 0 in values and not declared:
             logger.warning("%s declares no nodata, so value 0 is taken as a class", path)
         return ClassRaster(path, grid, legend, error)
+    if dataset_nodata in legend.ids:
+        logger.warning(
+            "%s: declares %g as nodata, so class %g of the legend is nowhere", path, dataset_nodata, dataset_nodata
+        )
     strangers = sorted(values - set(legend.ids))
     if strangers == [0] and not declared:
         logger.warning("%s: value 0 is not in the legend and is taken as unlabelled", path)

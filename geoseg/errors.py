@@ -1,4 +1,4 @@
-"""The errors geoseg raises, and nothing else: one plain sentence each, with the file, the finding and the mend.
+"""The errors geoseg raises: one plain sentence each, with the file, the finding and the mend.
 
 GeosegError                  exit code 1
 ├── OptionError              a setting that cannot be (2, also a ValueError)
@@ -70,3 +70,13 @@ class OutputExistsError(OutputError, FileExistsError):
 
     # FileExistsError would print an errno tuple.
     __str__ = Exception.__str__
+
+
+def require_seed(seed: int) -> None:
+    """Refuse a seed that numpy or torch would.
+
+    Raises:
+        OptionError: negative, or more than 63 bits.
+    """
+    if not 0 <= seed < 2**63:
+        raise OptionError(f"seed is {seed}; it must be 0 to 2^63 - 1")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 from rasterio.transform import array_bounds
 from rasterio.windows import Window
 
@@ -60,7 +61,7 @@ class Grid:
 
     @property
     def ground_sample_distance(self) -> float | None:
-        """Mean pixel side in metres (degrees are taken at the scene's middle latitude), None without a CRS."""
+        """Mean pixel side in metres (degrees are taken at the scene's middle latitude), None where unknown."""
         if self.crs is None:
             return None
         x, y = self.resolution
@@ -68,7 +69,15 @@ class Grid:
             _, south, _, north = self.bounds
             metres = 111_320.0  # a degree of latitude; a degree of longitude shrinks with the cosine
             return math.sqrt(x * metres * max(math.cos(math.radians((south + north) / 2)), 1e-6) * y * metres)
-        return math.sqrt(x * y) * float(self.crs.linear_units_factor[1])
+        try:
+            return math.sqrt(x * y) * float(self.crs.linear_units_factor[1])
+        except CRSError:  # a local or engineering CRS may have no unit that PROJ knows
+            return None
+
+    def strips(self, rows: int = 512) -> Iterator[Window]:
+        """Full-width windows of `rows` rows, top to bottom."""
+        for row in range(0, self.height, rows):
+            yield Window(0, row, self.width, min(rows, self.height - row))
 
     def crop(self, window: Window) -> Grid:
         """The grid of a window of this one (which may reach beyond it)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from rasterio.crs import CRS
 from rasterio.features import rasterize
 
 from geoseg.class_raster import ClassRaster, open_class_raster
-from geoseg.errors import LabelError
+from geoseg.errors import LabelError, LegendError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_ID, Legend
 from geoseg.raster import is_raster
@@ -88,12 +89,14 @@ class PolygonLabels:
         legend: its classes.
         shapes: the geometries, in their own CRS.
         indices: class index of each.
+        numbered: True when the classes had names only, and geoseg gave them their ids.
     """
 
     path: Path
     legend: Legend
     shapes: gpd.GeoSeries
     indices: npt.NDArray[np.uint8]
+    numbered: bool = False
     _placed: dict[CRS | None, npt.NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, grid: Grid) -> npt.NDArray[np.uint8]:
@@ -117,13 +120,24 @@ class PolygonLabels:
                 raise LabelError(
                     f"{self.path}: the {has} have a CRS and the {lacks} none; assign the missing one first"
                 )
-            moved = self.shapes if crs is None else self.shapes.to_crs(crs.to_wkt())
+            moved = self.shapes if crs is None else _densified(self.shapes).to_crs(crs.to_wkt())
             shapes = moved.to_numpy()
             # What lies outside of the projection's domain has infinite coordinates.
             lost = ~np.isfinite(shapely.bounds(shapes)).all(axis=1)
+            if lost.any():
+                logger.warning(
+                    "%s: %d labels lie beyond the scene's projection and are left out", self.path, lost.sum()
+                )
             shapes = np.where(lost, shapely.Polygon(), shapes)
             self._placed[crs] = shapes
         return self._placed[crs]
+
+
+def _densified(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
+    """Vertices along long edges: only vertices are reprojected, and a straight edge bends in another CRS."""
+    west, south, east, north = shapes.total_bounds
+    longest = max(east - west, north - south) / 64
+    return shapes.segmentize(longest) if longest > 0 else shapes
 
 
 def _polygon_labels(path: Path, frame: gpd.GeoDataFrame, name: str | None, legend: Legend | None) -> PolygonLabels:
@@ -138,15 +152,49 @@ def _polygon_labels(path: Path, frame: gpd.GeoDataFrame, name: str | None, legen
         frame, values = frame[present], values[present]
     if not len(values):
         raise LabelError(f"{path}: column '{column}' is empty; give the polygons their classes")
+    _require_areas(path, frame)
+    numbered = False
     if legend is None:
-        legend = _legend_of(path, frame, columns, column)
-    return PolygonLabels(path, legend, frame.geometry, _indices(path, column, values, legend))
+        legend, numbered = _legend_of(path, frame, columns, column)
+    return PolygonLabels(path, legend, frame.geometry, _indices(path, column, values, legend), numbered)
+
+
+def merged_legend(labels: Sequence[Labels]) -> Legend:
+    """One legend for labels in several files.
+
+    Ids that the files themselves give must mean the same everywhere; where all have names only, they are numbered anew.
+
+    Raises:
+        LabelError: two files use one id for different classes.
+    """
+    if all(isinstance(own, PolygonLabels) and own.numbered for own in labels):
+        return Legend.from_names(enumerate(sorted({name for own in labels for name in own.legend.names}), start=1))
+    names: dict[int, tuple[str, Path]] = {}
+    for own in labels:
+        for item in own.legend:
+            name, path = names.setdefault(item.id, (item.name, own.path))
+            if name != item.name:
+                raise LabelError(
+                    f"{own.path}: calls class {item.id} '{item.name}', {path} calls it '{name}'; give a --legend"
+                )
+    return Legend.from_names((id_, name) for id_, (name, _) in sorted(names.items()))
+
+
+def _require_areas(path: Path, frame: gpd.GeoDataFrame) -> None:
+    """Refuse lines, which cover no pixel of their own; points count for the pixel they lie in."""
+    kinds = frame.geom_type
+    lines = int(kinds.str.contains("Line").sum())
+    if lines:
+        raise LabelError(f"{path}: {lines} of {len(frame)} labels are lines; buffer them into polygons first")
+    points = int(kinds.str.contains("Point").sum())
+    if points:
+        logger.info("%s: %d labels are points, each for the one pixel it lies in", path, points)
 
 
 def _class_column(path: Path, frame: gpd.GeoDataFrame, columns: list[str], name: str | None) -> str:
     listing = ", ".join(columns) or "no columns"
     if name is not None:
-        matches = [column for column in columns if column.lower() == name.lower()]
+        matches = [name] if name in columns else [column for column in columns if column.lower() == name.lower()]
         if not matches:
             raise LabelError(f"{path}: has no column '{name}'; it has {listing}. Name one with --class-field")
         return matches[0]
@@ -179,18 +227,28 @@ def _ids(path: Path, column: str, values: Any) -> npt.NDArray[np.int64] | None:
     return np.asarray(numbers, np.int64)
 
 
-def _legend_of(path: Path, frame: gpd.GeoDataFrame, columns: list[str], column: str) -> Legend:
-    """A legend from the polygons: ids with the names beside them, or names with the ids beside them."""
+def _legend_of(path: Path, frame: gpd.GeoDataFrame, columns: list[str], column: str) -> tuple[Legend, bool]:
+    """A legend from the polygons, and whether geoseg numbered it.
+
+    Ids with the names beside them, or names with the ids beside them, or names alone.
+    """
+    try:
+        return _found_legend(path, frame, columns, column)
+    except LegendError as error:
+        raise LabelError(f"{path}: column '{column}': {error}") from error
+
+
+def _found_legend(path: Path, frame: gpd.GeoDataFrame, columns: list[str], column: str) -> tuple[Legend, bool]:
     ids = _ids(path, column, frame[column])
     if ids is not None:
         partner = _partner(frame, columns, column, _NAME_FIELDS, _is_text)
         names = frame[partner].astype(str) if partner else [f"class {id_}" for id_ in ids]
-        return Legend.from_names(sorted(set(zip(ids.tolist(), names, strict=True))))
+        return Legend.from_names(sorted(set(zip(ids.tolist(), names, strict=True)))), False
     names = frame[column].astype(str).str.strip()
     partner = _partner(frame, columns, column, _ID_FIELDS, _is_integer)
     if partner and frame[partner].between(0, MAX_ID).all():
-        return Legend.from_names(sorted(set(zip(frame[partner].tolist(), names, strict=True))))
-    return Legend.from_names(enumerate(sorted(set(names)), start=1))
+        return Legend.from_names(sorted(set(zip(frame[partner].tolist(), names, strict=True)))), False
+    return Legend.from_names(enumerate(sorted(set(names)), start=1)), True
 
 
 def _partner(
@@ -212,10 +270,11 @@ def _indices(path: Path, column: str, values: Any, legend: Legend) -> npt.NDArra
         indices = legend.encode(ids)
         strangers = sorted(set(ids[indices == IGNORE].tolist()))
     else:
-        table = {name.lower(): index for index, name in enumerate(legend.names)}
+        # A legend has no two names that differ in case only.
+        table = {name.casefold(): index for index, name in enumerate(legend.names)}
         names = values.astype(str).str.strip()
-        strangers = sorted({name for name in names if name.lower() not in table})
-        indices = np.array([table.get(name.lower(), IGNORE) for name in names], np.uint8)
+        strangers = sorted({name for name in names if name.casefold() not in table})
+        indices = np.array([table.get(name.casefold(), IGNORE) for name in names], np.uint8)
     if strangers:
         listing = ", ".join(repr(item) for item in strangers[:5])
         raise LabelError(f"{path}: column '{column}' holds {listing}, not in the legend ({', '.join(legend.names)})")

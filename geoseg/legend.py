@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,16 @@ MAX_BYTES = 1_000_000
 
 # Colours that people expect for the words of land cover; tried in order, first word found wins.
 _EXPECTED = (
-    (r"non.?forest|bare|soil|cleared|fallow|fallen", "#d8b365"),
-    (r"water|river|lake|sea|ocean", "#3b7dd8"),
-    (r"forest|tree|wood", "#1b7837"),
-    (r"urban|built|develop|village|settle|house|road|impervious", "#d7301f"),
-    (r"crop|agri|field|farm|arable", "#f2c14e"),
+    (r"non.?forest|\bbare|soil|cleared|fallow|fallen", "#d8b365"),
+    (r"water|river|\blakes?\b|\bsea\b|ocean", "#3b7dd8"),
+    (r"forest|\btrees?\b|wood", "#1b7837"),
+    (r"urban|built|develop|village|settle|house|\broads?\b|street|impervious", "#d7301f"),
+    (r"crop|agri|\bfields?\b|farm|arable", "#f2c14e"),
     (r"herb|grass|pasture|meadow", "#a6d96a"),
     (r"shrub|bush|scrub", "#8c9a3f"),
-    (r"sand|sediment|beach|dry", "#e8d8a0"),
-    (r"wet|marsh|swamp|mangrove", "#5ab4ac"),
-    (r"snow|ice", "#dff3ff"),
+    (r"\bsand|sediment|beach|\bdry", "#e8d8a0"),
+    (r"\bwet|marsh|swamp|mangrove", "#5ab4ac"),
+    (r"snow|\bice\b", "#dff3ff"),
     (r"cloud", "#bdbdbd"),
 )
 
@@ -57,6 +57,8 @@ class TerrainClass:
             raise LegendError(f"class id {self.id!r} must be a whole number from 0 to {MAX_ID}")
         if not isinstance(self.name, str) or not self.name.strip():
             raise LegendError(f"class {self.id} has no name; give it one")
+        if not self.name.isprintable():
+            raise LegendError(f"the name of class {self.id} holds control characters ({self.name!r}); write it anew")
         if not isinstance(self.color, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
             raise LegendError(f"class {self.id} has colour {self.color!r}; write it as '#rrggbb'")
 
@@ -82,10 +84,10 @@ class Legend:
             raise LegendError("a legend needs at least one class")
         if len(self.classes) > MAX_CLASSES:
             raise LegendError(f"a legend of {len(self.classes)} classes is too long; geoseg takes up to {MAX_CLASSES}")
-        for what, values in (("id", self.ids), ("name", self.names)):
-            twice = {value for value in values if values.count(value) > 1}
+        for what, keys in (("id", [str(id_) for id_ in self.ids]), ("name", [name.casefold() for name in self.names])):
+            twice = [key for key in keys if keys.count(key) > 1]
             if twice:
-                raise LegendError(f"two classes have the {what} {sorted(twice, key=str)[0]!r}; each needs its own")
+                raise LegendError(f"two classes have the {what} '{twice[0]}'; each needs its own")
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -155,7 +157,8 @@ class Legend:
                 raise LegendError(f"a class has the unknown key {sorted(unknown)[0]!r}; it takes id, name and color")
             if "id" not in item or "name" not in item:
                 raise LegendError(f"a class needs an id and a name; found {item!r}")
-        colors = distinct_colors([str(item["name"]) for item in items])
+        given = [item["color"] for item in items if isinstance(item.get("color"), str)]
+        colors = distinct_colors([str(item["name"]) for item in items], given)
         return cls(
             tuple(
                 TerrainClass(item["id"], item["name"], item.get("color", color))
@@ -200,13 +203,18 @@ def read_legend(path: Path) -> Legend:
         raise LegendError(f"{path}: {error}") from error
 
 
-def distinct_colors(names: list[str]) -> list[str]:
-    """A colour for each name: the expected one where a word is known and it is free, else evenly spaced hues."""
+def distinct_colors(names: list[str], taken: Sequence[str] = ()) -> list[str]:
+    """A colour for each name: the expected one where a word is known and it is free, else evenly spaced hues.
+
+    Args:
+        names: of the classes.
+        taken: colours that others have already.
+    """
     colors: list[str] = []
     for number, name in enumerate(names):
         expected = (color for pattern, color in _EXPECTED if re.search(pattern, name, re.IGNORECASE))
         color = next(expected, None)
-        if color is None or color in colors:
+        if color is None or color in colors or color in taken:
             hue = (0.08 + 0.618034 * number) % 1.0  # the golden ratio keeps neighbours far apart
             red, green, blue = colorsys.hsv_to_rgb(hue, 0.55 if number % 2 else 0.8, 0.85)
             color = f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

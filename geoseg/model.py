@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoseg.errors import BandMismatchError, GeosegError, ModelError
+from geoseg.errors import BandMismatchError, GeosegError, ModelError, OutputError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
-from geoseg.scene import Scene, is_unnamed
+from geoseg.scene import Scene, find_name, is_unnamed
 from geoseg.statistics import BandStatistics
 
 if TYPE_CHECKING:
@@ -70,12 +70,13 @@ class ModelSpec:
             BandMismatchError: a band is missing, or the counts differ.
         """
         if not is_unnamed(self.bands) and not is_unnamed(scene_bands):
-            places = {name.lower(): place for place, name in enumerate(scene_bands)}
-            missing = [band for band in self.bands if band.lower() not in places]
-            if not missing:
-                return tuple(places[band.lower()] for band in self.bands)
+            places = [find_name(band, scene_bands) for band in self.bands]
+            found = tuple(place for place in places if place is not None)
+            if len(set(found)) == len(self.bands):
+                return found
+            missing = next((band for band, place in zip(self.bands, places, strict=True) if place is None), "")
             raise BandMismatchError(
-                f"{scene_name} has no band '{missing[0]}'; {model_name} needs {', '.join(self.bands)} and the scene "
+                f"{scene_name} has no band '{missing}'; {model_name} needs {', '.join(self.bands)} and the scene "
                 f"has {', '.join(scene_bands)}. Give the bands that stand for them with --bands"
             )
         if len(scene_bands) != len(self.bands):
@@ -84,6 +85,20 @@ class ModelSpec:
                 f"({', '.join(self.bands)}). Choose them in this order with --bands"
             )
         return tuple(range(len(self.bands)))
+
+    def _require_sense(self) -> None:
+        """Raise ValueError or TypeError for values that no training writes."""
+        for value, may_lack in ((self.reach, True), (self.stride, False), (self.chip_size, False)):
+            if not (may_lack and value is None) and (
+                isinstance(value, bool) or not isinstance(value, int) or value < 0
+            ):
+                raise TypeError(f"{value!r} is no number of pixels")
+        if not isinstance(self.ground_sample_distance, int | float | None):
+            raise TypeError(f"{self.ground_sample_distance!r} is no ground sample distance")
+        if not isinstance(self.options, dict) or not isinstance(self.training, dict):
+            raise TypeError("its options are no table")
+        if len(self.bands) != len(self.statistics.mean) or self.stride < 1 or self.chip_size < 1:
+            raise ValueError("its numbers contradict each other")
 
     def to_json(self) -> str:
         """The description as JSON text."""
@@ -109,8 +124,7 @@ class ModelSpec:
             statistics = BandStatistics.from_dict(values.pop("statistics"))
             bands = tuple(str(band) for band in values.pop("bands"))
             spec = cls(bands=bands, legend=legend, statistics=statistics, **values)
-            if len(bands) != len(statistics.mean) or spec.stride < 1 or spec.chip_size < 1:
-                raise ValueError("its numbers contradict each other")
+            spec._require_sense()
         except ModelError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, GeosegError) as error:
@@ -153,16 +167,20 @@ def write_model(path: Path, spec: ModelSpec, weights: dict[str, Tensor]) -> None
     """Write a model file and read it back.
 
     Raises:
-        ModelError: what was read is not what was written.
+        OutputError: what was read is not what was written, or the disk is full.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
 
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    save_file(tensors, path, metadata={KEY: spec.to_json()})
-    again = load_file(path)
+    try:
+        save_file(tensors, path, metadata={KEY: spec.to_json()})
+        again = load_file(path)
+    except SafetensorError as error:
+        raise OutputError(f"{path.name}: cannot be written: {first_line(error)}; is the disk full?") from error
     if any(not torch.equal(tensor, again[name]) for name, tensor in tensors.items()):
-        raise ModelError(f"{path}: the file does not hold what was written; check the disk")
+        raise OutputError(f"{path.name}: the file does not hold what was written; is the disk full?")
 
 
 def read_spec(path: str | Path) -> ModelSpec:

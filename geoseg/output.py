@@ -10,13 +10,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from geoseg.errors import OutputError, OutputExistsError
+
+MARKER = ".geoseg"
+"""A folder that geoseg made holds a file of this name, which lists its files; only such folders are ever replaced."""
+
+_LOCK, _SCRATCH = ".geoseg-lock", ".geoseg-scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Workspace:
 
     def scratch(self, name: str) -> Path:
         """Where to keep a file that is never published."""
-        scratch = self.folder / "scratch"
+        scratch = self.folder / _SCRATCH
         scratch.mkdir(exist_ok=True)
         return scratch / name
 
@@ -59,6 +64,10 @@ def refuse_existing(target: Path, overwrite: bool, beside: tuple[str, ...] = ())
         OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false.
         OutputError: the folder does not exist or cannot be written to.
     """
+    try:
+        os.fspath(target).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise OutputError(f"{target!r}: the name is not valid text (UTF-8); choose another name") from error
     for path in (target, *(target.parent / name for name in beside)):
         if os.path.lexists(path) and not overwrite:
             raise OutputExistsError(f"{path} exists already; choose another name or give --overwrite")
@@ -86,8 +95,8 @@ def new_output(target: Path, *, overwrite: bool = False, beside: tuple[str, ...]
     """
     target = target.absolute()
     refuse_existing(target, overwrite, beside)
-    if target.is_dir() and not target.is_symlink() and not _is_ours(target):
-        raise OutputExistsError(f"{target} is a folder that geoseg did not make; choose another name")
+    if target.is_dir() and not target.is_symlink():
+        refuse_foreign(target)
     folder = target.parent / f".{target.name}.partial"
     with _locked(folder, target):
         try:
@@ -102,22 +111,29 @@ def new_output(target: Path, *, overwrite: bool = False, beside: tuple[str, ...]
             raise _translated(error, target) from error
         finally:
             _clear(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
-MARKER = ".geoseg"
-"""A folder that geoseg made holds a file of this name; only such folders are ever replaced."""
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds anything geoseg did not make.
 
-
-def _is_ours(folder: Path) -> bool:
-    return (folder / MARKER).is_file() or not any(folder.iterdir())
+    Raises:
+        OutputExistsError: names the first such file.
+    """
+    marker = folder / MARKER
+    made = set(marker.read_text(encoding="utf-8").splitlines()) if marker.is_file() else set()
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    foreign = sorted(found - made - {MARKER})
+    if foreign:
+        raise OutputExistsError(
+            f"{folder} holds {foreign[0]}, which geoseg did not make; move it away or choose another name"
+        )
 
 
 @contextmanager
 def _locked(folder: Path, target: Path) -> Iterator[None]:
     try:
         folder.mkdir(exist_ok=True)
-        lock = FileLock(folder / "lock", timeout=0)
+        lock = FileLock(folder / _LOCK, timeout=0)
         lock.acquire()
     except Timeout as error:
         raise OutputError(f"{target} is being written by another run; wait for it or choose another name") from error
@@ -126,15 +142,17 @@ def _locked(folder: Path, target: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # Before the lock is given back: afterwards it may be another run's.
+        with suppress(OSError):
+            (folder / _LOCK).unlink()
         lock.release()
-        (folder / "lock").unlink(missing_ok=True)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
 def _clear(folder: Path) -> None:
     for entry in folder.iterdir():
-        if entry.name == "lock":
+        if entry.name == _LOCK:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -145,9 +163,13 @@ def _clear(folder: Path) -> None:
 def _publish(workspace: Workspace, beside: tuple[str, ...]) -> None:
     target = workspace.target
     if workspace.main.is_dir():
-        (workspace.main / MARKER).touch()
+        files = sorted(p.relative_to(workspace.main).as_posix() for p in workspace.main.rglob("*") if p.is_file())
+        (workspace.main / MARKER).write_text("\n".join(files), encoding="utf-8")
     made = [workspace.main, *(workspace.beside(name) for name in beside)]
-    mode = 0o666 & ~_umask()
+    # Some libraries make files that only their owner can read; a new file shows what is usual here.
+    fresh = workspace.scratch("fresh")
+    fresh.touch()
+    mode = fresh.stat().st_mode & 0o777
     for path in made:
         for file in path.rglob("*") if path.is_dir() else [path]:
             if file.is_file():
@@ -159,13 +181,6 @@ def _publish(workspace: Workspace, beside: tuple[str, ...]) -> None:
         target.replace(workspace.scratch("replaced"))
     workspace.main.replace(target)
     _flush(target.parent)
-
-
-def _umask() -> int:
-    """The permissions that new files lack; some libraries make files only their owner can read."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _flush(path: Path) -> None:

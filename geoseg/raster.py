@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,15 @@ def open_raster(path: str | Path, *, error: type[GeosegError] = SceneError) -> r
             return rasterio.open(path, driver=driver)
     except (*GDAL_ERRORS, UnicodeError, ValueError) as cause:
         raise error(f"{path}: cannot be opened as a raster: {first_line(cause)}") from cause
+
+
+@contextmanager
+def create_raster(path: Path, **profile: Any) -> Iterator[rasterio.io.DatasetWriter]:
+    """Create a GeoTIFF and close it on leaving the block."""
+    with gdal_settings(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", driver="GTiff", **profile) as dataset:
+            yield dataset
 
 
 def is_raster(path: str | Path) -> bool:

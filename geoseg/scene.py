@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
-from geoseg.errors import SceneError
+from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -48,6 +51,45 @@ def is_unnamed(bands: tuple[str, ...]) -> bool:
     (True, False)
     """
     return all(re.fullmatch(r"band_\d+", name) for name in bands)
+
+
+def band_places(asked: tuple[str, ...], names: tuple[str, ...], scene: str) -> tuple[int, ...]:
+    """Places (from 0) of the bands asked for, by name or 1-based number.
+
+    Raises:
+        BandMismatchError: there is no such band, or one is named twice.
+    """
+    places = tuple(_place(band, names, scene) for band in asked)
+    if len(set(places)) != len(places):
+        raise BandMismatchError(f"{scene}: a band is named twice in --bands {','.join(asked)}; name each once")
+    return places
+
+
+def _place(band: str, names: tuple[str, ...], scene: str) -> int:
+    place = find_name(band, names)
+    if place is not None:
+        return place
+    if band.isdecimal() and 1 <= int(band) <= len(names):
+        return int(band) - 1
+    raise BandMismatchError(f"{scene}: has no band '{band}'; it has {', '.join(names)} (or 1 to {len(names)})")
+
+
+def find_name(name: str, names: tuple[str, ...]) -> int | None:
+    """Place of a name: as written, or whatever the case where only one fits.
+
+    >>> find_name("nir", ("NIR", "red")), find_name("NIR", ("nir", "NIR")), find_name("Nir", ("nir", "NIR"))
+    (0, 1, None)
+    """
+    if name in names:
+        return names.index(name)
+    alike = [place for place, other in enumerate(names) if other.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def warn_of_no_crs(scene: Scene) -> None:
+    """Say that a scene has no place on Earth; that is legal."""
+    if scene.grid.crs is None:
+        logger.warning("%s has no CRS; working in its pixel coordinates", scene.name)
 
 
 def require_inside(window: Window, grid: Grid, name: str) -> None:

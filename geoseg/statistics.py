@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.errors import SceneError
+
 LIMIT = 10.0
 """Scaled values are cut at this many standard deviations, so that a wild pixel cannot outshout its neighbours."""
 
@@ -28,23 +30,37 @@ class BandStatistics:
 
     @classmethod
     def of(cls, pixels: npt.NDArray[Any]) -> BandStatistics:
-        """Statistics of valid pixels (n, bands), n at least 1."""
+        """Statistics of valid pixels (n, bands), n at least 1.
+
+        Raises:
+            SceneError: values so large that they have no finite deviation.
+        """
+        pixels = pixels.astype(np.float64)
         low, high = np.percentile(pixels, [1, 99], axis=0)
-        cut = np.clip(pixels.astype(np.float64), low, high)
-        std = cut.std(axis=0)
+        cut = np.clip(pixels, low, high)
+        with np.errstate(over="ignore"):
+            std = cut.std(axis=0)
+        if not np.isfinite(std).all():
+            band, value = int(np.argmin(np.isfinite(std))) + 1, float(np.abs(cut).max())
+            raise SceneError(
+                f"band {band} holds values as large as {value:.3g}; declare what means no data with --nodata"
+            )
         # A constant band carries nothing; 1 keeps it finite.
         std = np.where(std > 0, std, 1.0)
         return cls(*(tuple(float(x) for x in values) for values in (cut.mean(axis=0), std, low, high)))
 
     def scale(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """Band values (bands, rows, cols) to zero mean and unit deviation; invalid pixels become 0, the mean."""
-        mean = np.array(self.mean, np.float32)[:, None, None]
-        std = np.array(self.std, np.float32)[:, None, None]
+        # Large integers and doubles lose their differences in single precision; what fits in it stays fast.
+        exact = values.dtype == np.float32 or values.dtype.itemsize <= 2
+        dtype = np.float32 if exact else np.float64
+        mean: npt.NDArray[Any] = np.array(self.mean, dtype)[:, None, None]
+        std: npt.NDArray[Any] = np.array(self.std, dtype)[:, None, None]
         with np.errstate(invalid="ignore", over="ignore"):
-            scaled = (values.astype(np.float32) - mean) / std
+            scaled: npt.NDArray[Any] = (values.astype(dtype) - mean) / std
         np.clip(scaled, -LIMIT, LIMIT, out=scaled)
         scaled[:, ~valid] = 0.0
-        return scaled
+        return np.asarray(scaled, np.float32)
 
     def to_dict(self) -> dict[str, list[float]]:
         """Plain values, for JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 import warnings
 from pathlib import Path
@@ -13,6 +14,10 @@ import shapely
 
 from geoseg.errors import GeosegError, LabelError
 from geoseg.raster import first_line
+
+logger = logging.getLogger(__name__)
+
+XML_FORMATS = (".gml", ".kml", ".gpx")
 
 
 def read_vector(path: str | Path, *, error: type[GeosegError] = LabelError) -> gpd.GeoDataFrame:
@@ -50,28 +55,34 @@ def _refuse_unfit(path: Path, error: type[GeosegError]) -> None:
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise error(f"{path}: is {kind}; a vector file such as a GeoPackage is needed")
         with path.open("rb") as file:
-            head = file.read(512)
+            head = file.read(1_000_000)
     except FileNotFoundError as cause:
         raise error(f"{path}: there is no such file") from cause
     except (OSError, ValueError) as cause:
         raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
     if not head:
         raise error(f"{path}: the file is empty; a vector file such as a GeoPackage is needed")
-    if b"<OGRVRTDataSource" in head:
+    is_text = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    if path.suffix.lower() == ".vrt" or (is_text and (b"OGRVRT" in head or path.suffix.lower() not in XML_FORMATS)):
         # Such a description could make GDAL open any other file or address.
-        raise error(f"{path}: is a description of other sources (OGR VRT); save it as a GeoPackage first")
+        raise error(f"{path}: is a description of other sources, or no vector file; save it as a GeoPackage first")
 
 
 def _cleaned(frame: gpd.GeoDataFrame, path: Path, error: type[GeosegError]) -> gpd.GeoDataFrame:
     if not isinstance(frame, gpd.GeoDataFrame):
         raise error(f"{path}: has a table but no geometries; a layer of polygons is needed")
     geometry = frame.geometry.to_numpy()
+    broken = ~(shapely.is_missing(geometry) | shapely.is_valid(geometry))
+    if broken.any():
+        logger.warning("%s: %d invalid geometries were repaired", path, broken.sum())
+        # Only what has an area: a spike of a polygon must not become a line of its own.
+        mended = shapely.make_valid(geometry[broken], method="structure", keep_collapsed=False)
+        frame.loc[broken, frame.geometry.name] = mended
+        geometry = frame.geometry.to_numpy()
     usable = ~(shapely.is_missing(geometry) | shapely.is_empty(geometry))
     usable[usable] = np.isfinite(shapely.bounds(geometry[usable])).all(axis=1)
-    frame = frame[usable].reset_index(drop=True)
-    if frame.empty:
+    if not usable.any():
         raise error(f"{path}: holds no geometry; draw some polygons in it first")
-    broken = ~shapely.is_valid(frame.geometry.to_numpy())
-    if broken.any():
-        frame.loc[broken, frame.geometry.name] = shapely.make_valid(frame.geometry.to_numpy()[broken])
-    return frame
+    if not usable.all():
+        logger.warning("%s: %d of %d features have no geometry and are left out", path, (~usable).sum(), len(frame))
+    return frame[usable].reset_index(drop=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,16 +32,18 @@ from geoseg.chips.index import ChipIndex, read_index
 from geoseg.chips.tiler import open_pairs, tile
 from geoseg.confusion import Accuracy, Matrix
 from geoseg.errors import OutputError, OutputExistsError
-from geoseg.labels import Labels, RasterLabels
-from geoseg.output import refuse_existing
+from geoseg.labels import Labels
+from geoseg.output import refuse_existing, refuse_foreign
 from geoseg.prediction.predict import predict
 from geoseg.scene import Scene
+from geoseg.training.fit import beside as beside_model
 from geoseg.training.fit import train
 from geoseg.vectors.vectorize import vectorize
+from geoseg.writers.geotiff import beside as beside_map
 
 logger = logging.getLogger(__name__)
 
-STATE = "run.json"
+STATE, FRESH = "run.json", ".run.json.new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,31 +133,36 @@ def run(
     sources = open_pairs(paths, Path(labels), **common)
     files = [Path(scene.name) for scene, _ in sources] + [own.path for _, own in sources]
     with _Steps.open(output, given, files, overwrite) as steps:
-        chips, model = output / "chips", output / "model.safetensors"
-        steps.do("tile", partial(tile, paths, labels, chips, seed=seed, overwrite=True, **common, **(tiling or {})))
+        chips, model, report = output / "chips", output / "model.safetensors", output / "report"
+        work: Callable[[], object] = partial(
+            tile, paths, labels, chips, seed=seed, overwrite=True, **common, **(tiling or {})
+        )
+        steps.do("tile", work, chips)
         learn = partial(train, seed=seed, device=device, overwrite=True, **(training or {}))
-        steps.do("train", partial(learn, chips, model))
+        steps.do("train", partial(learn, chips, model), model, *(output / name for name in beside_model(model)))
         index = read_index(chips)
         maps, layers = _output_names(output, files[: len(sources)], polygons)
         for (scene, _), target, layer in zip(sources, maps, layers, strict=True):
-            steps.do(f"predict {target.name}", partial(predict, model, scene, target, device=device, overwrite=True))
-            steps.do(f"vectorize {layer.name}", partial(vectorize, target, layer, simplify=simplify, overwrite=True))
+            work = partial(predict, model, scene, target, device=device, overwrite=True)
+            steps.do(f"predict {target.name}", work, target, *(target.parent / name for name in beside_map(target)))
+            work = partial(vectorize, target, layer, simplify=simplify, overwrite=True)
+            steps.do(f"vectorize {layer.name}", work, layer)
         judged_on, split = _judge(index)
         pairs = _pairs(index, split, sources, maps)
         scores = evaluate_pairs(
             pairs,
-            output / "report",
-            class_field=None if isinstance(sources[0][1], RasterLabels) else class_field,
+            report,
+            class_field=class_field,
             baseline={"per pixel": _baseline(index, sources, split)},
             curves=output / "model.metrics.csv",
             overwrite=True,
         )
-        steps.finish(asdict(scores))
+        steps.finish(asdict(scores), report)
     return RunResult(
         str(output),
         tuple(map(str, maps)),
         tuple(map(str, layers)),
-        str(output / "report"),
+        str(report),
         judged_on,
         scores,
         time.monotonic() - start,
@@ -172,7 +180,9 @@ class _Steps:
             if state is not None and not overwrite:
                 what = "another run" if state["key"] != key else "this run, complete"
                 raise OutputExistsError(f"{folder} holds {what}; choose another name or give --overwrite")
-            state = {"version": __version__, "key": key, "options": given, "done": [], "scores": None}
+            if state is not None:
+                _remove(folder, state["files"])
+            state = {"version": __version__, "key": key, "options": given, "files": [], "done": [], "scores": None}
         self._state = state
         self._save()
 
@@ -204,22 +214,26 @@ class _Steps:
             lock.release()
             (folder / ".lock").unlink(missing_ok=True)
 
-    def do(self, name: str, work: Callable[[], object]) -> None:
-        """Do a step, unless it is complete."""
+    def do(self, name: str, work: Callable[[], object], *files: Path) -> None:
+        """Do a step that makes `files`, unless it is complete."""
         if name in self._state["done"]:
             logger.info("%s: done before", name)
             return
+        # Noted before they are made, so that whoever begins anew knows what to take away.
+        self._state["files"] += [file.relative_to(self._folder).as_posix() for file in files]
+        self._save()
         logger.info("%s", work())
         self._state["done"].append(name)
         self._save()
 
-    def finish(self, scores: dict[str, Any]) -> None:
-        """Note that all is complete."""
+    def finish(self, scores: dict[str, Any], *files: Path) -> None:
+        """Note that all is complete, with the last of its files."""
+        self._state["files"] += [file.relative_to(self._folder).as_posix() for file in files]
         self._state["scores"] = scores
         self._save()
 
     def _save(self) -> None:
-        fresh = self._folder / f".{STATE}.new"
+        fresh = self._folder / FRESH
         fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
         fresh.replace(self._folder / STATE)
 
@@ -228,14 +242,27 @@ def _previous(folder: Path) -> dict[str, Any] | None:
     """The state of the run that the folder holds, None for an empty folder."""
     path = folder / STATE
     if not path.exists():
-        if any(entry.name != ".lock" for entry in folder.iterdir()):
+        if any(entry.name not in {".lock", FRESH} for entry in folder.iterdir()):
             raise OutputExistsError(f"{folder} holds files that geoseg run did not make; choose another name")
         return None
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-        return {name: state[name] for name in ("version", "key", "options", "done", "scores")}
+        return {name: state[name] for name in ("version", "key", "options", "files", "done", "scores")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputExistsError(f"{path}: cannot be read, so the run cannot go on; choose another name") from error
+
+
+def _remove(folder: Path, files: list[str]) -> None:
+    """Take away what an earlier run made, and nothing that lies elsewhere."""
+    for name in files:
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
+            raise OutputExistsError(f"{folder / STATE}: lists {name}, which is not in the folder; choose another name")
+        if path.is_dir() and not path.is_symlink():
+            refuse_foreign(path)
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _key(given: dict[str, Any], files: list[Path]) -> str:
@@ -255,7 +282,8 @@ def _output_names(output: Path, scenes: list[Path], extension: str) -> tuple[lis
     for folder in ("maps", "polygons"):
         (output / folder).mkdir(exist_ok=True)
     stems = [scene.stem for scene in scenes]
-    names = [stem if stems.count(stem) == 1 else f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
+    unique = len(set(stems)) == len(stems)
+    names = stems if unique else [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
     return [output / "maps" / f"{name}.tif" for name in names], [
         output / "polygons" / f"{name}{extension}" for name in names
     ]
@@ -277,7 +305,7 @@ def _pairs(index: ChipIndex, split: str, sources: list[tuple[Scene, Labels]], ma
     for number, ((scene, labels), mapped) in enumerate(zip(sources, maps, strict=True)):
         own: gpd.GeoDataFrame = frame[frame["scene"] == number]
         if not own.empty:
-            pairs.append(Pair(mapped, labels.path, scene=Path(scene.name), regions=own[[own.geometry.name]]))
+            pairs.append(Pair(mapped, labels.path, scene=scene.name, regions=own[[own.geometry.name]]))
     return pairs
 
 

@@ -78,6 +78,8 @@ def test_ground_sample_distance():
     feet = Grid(CRS.from_epsg(2264), Affine(10, 0, 0, 0, -10, 0), 5, 5).ground_sample_distance
     assert feet == pytest.approx(3.048, rel=1e-3)
     assert Grid(None, Affine.identity(), 5, 5).ground_sample_distance is None
+    site = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    assert Grid(site, Affine(2, 0, 0, 0, -2, 0), 5, 5).ground_sample_distance in (None, pytest.approx(2))
 
 
 def test_grids_without_pixels_or_area_are_refused():

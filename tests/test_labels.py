@@ -10,7 +10,7 @@ from conftest import CORNER, UTM, polygons
 from geoseg.class_raster import open_class_raster
 from geoseg.errors import LabelError, MapError
 from geoseg.grid import Grid
-from geoseg.labels import open_labels
+from geoseg.labels import merged_legend, open_labels
 from geoseg.legend import IGNORE, Legend
 
 GRID = Grid(CRS.from_user_input(UTM), CORNER, 40, 50)
@@ -120,10 +120,73 @@ def test_broken_geometries_are_repaired(tmp_path):
     assert 150 < (open_labels(tmp_path / "bow.gpkg").read(GRID) == 0).sum() < 250
 
 
+def test_a_spike_labels_nothing(tmp_path, caplog):
+    corners = [(10, 10), (14, 10), (14, 14), (10, 14), (10, 12), (30, 12), (10, 12)]
+    spiked = shapely.Polygon([CORNER @ corner for corner in corners])
+    gpd.GeoDataFrame({"class": ["a"]}, geometry=[spiked], crs=UTM).to_file(tmp_path / "spike.gpkg")
+    assert (open_labels(tmp_path / "spike.gpkg").read(GRID) == 0).sum() == 16
+    assert "1 invalid geometries were repaired" in caplog.text
+
+
+def test_lines_are_refused_and_points_are_pixels(tmp_path):
+    line = shapely.LineString([CORNER @ (1, 1), CORNER @ (9, 9)])
+    gpd.GeoDataFrame({"class": ["a"]}, geometry=[line], crs=UTM).to_file(tmp_path / "line.gpkg")
+    with pytest.raises(LabelError, match="1 of 1 labels are lines"):
+        open_labels(tmp_path / "line.gpkg")
+    point = shapely.Point(CORNER @ (4.5, 7.5))
+    gpd.GeoDataFrame({"class": ["a"]}, geometry=[point], crs=UTM).to_file(tmp_path / "point.gpkg")
+    assert np.argwhere(open_labels(tmp_path / "point.gpkg").read(GRID) == 0).tolist() == [[7, 4]]
+
+
+def test_names_that_differ_in_case_only_are_refused(tmp_path):
+    with pytest.raises(LabelError, match=r"columns\.gpkg: column 'class'"):
+        open_labels(columns(tmp_path, **{"class": ["Forest", "forest"]}))
+
+
+def test_features_without_geometry_are_counted(tmp_path, caplog):
+    frame = polygons({"forest": [FOREST], "water": [WATER]})
+    frame.loc[1, "geometry"] = None
+    frame.to_file(tmp_path / "a.gpkg")
+    assert open_labels(tmp_path / "a.gpkg").legend.names == ("forest",)
+    assert "1 of 2 features" in caplog.text
+
+
+def test_the_exact_column_is_taken(tmp_path):
+    path = tmp_path / "case.parquet"
+    frame = polygons({"x": [FOREST, WATER]}).rename(columns={"class": "CLASS"})
+    frame.assign(**{"class": [5, 9]}).to_parquet(path)
+    assert open_labels(path, field="class").legend.ids == (5, 9)
+
+
+def test_long_edges_bend_with_the_projection(tmp_path):
+    box = shapely.box(6, 47, 12, 50)
+    gpd.GeoDataFrame({"class": ["a"]}, geometry=[box], crs="EPSG:4326").to_file(tmp_path / "wide.gpkg")
+    grid = Grid(CRS.from_user_input(UTM), Affine(2000, 0, 270_000, 0, -2000, 5_560_000), 180, 230)
+    drawn = open_labels(tmp_path / "wide.gpkg").read(grid) == 0
+    bent = gpd.GeoSeries([shapely.segmentize(box, 0.01)], crs="EPSG:4326").to_crs(UTM).area.sum()
+    assert drawn.sum() * 4e6 == pytest.approx(bent, rel=2e-3)
+
+
+class TestSeveralFiles:
+    def test_names_alone_are_numbered_together(self, tmp_path):
+        for name, classes in (("a", ("forest", "water")), ("b", ("crop", "water"))):
+            polygons({classes[0]: [FOREST], classes[1]: [WATER]}).to_file(tmp_path / f"{name}.gpkg")
+        legend = merged_legend([open_labels(tmp_path / f"{name}.gpkg") for name in "ab"])
+        assert legend.names == ("crop", "forest", "water")
+        assert legend.ids == (1, 2, 3)
+
+    def test_ids_must_agree(self, tmp_path):
+        for name, other in (("a", "lake"), ("b", "town")):
+            frame = polygons({"x": [FOREST, WATER]}).assign(class_id=[1, 2], **{"class": ["wood", other]})
+            frame.to_file(tmp_path / f"{name}.gpkg")
+        with pytest.raises(LabelError, match=r"b\.gpkg: calls class 2 'town'.*a\.gpkg calls it 'lake'"):
+            merged_legend([open_labels(tmp_path / f"{name}.gpkg") for name in "ab"])
+
+
 def test_files_that_hold_no_labels(tmp_path):
     (tmp_path / "text.gpkg").write_text("nothing")
     (tmp_path / "empty.gpkg").touch()
-    (tmp_path / "other.gpkg").write_text("<OGRVRTDataSource></OGRVRTDataSource>")
+    (tmp_path / "other.gpkg").write_text(f"<!-- {' ' * 2000} --><OGRVRTDataSource></OGRVRTDataSource>")
     (tmp_path / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     for name in ("text.gpkg", "empty.gpkg", "other.gpkg", "missing.gpkg", "none.geojson"):
         with pytest.raises(LabelError, match=name):

@@ -43,13 +43,26 @@ def test_colours_differ_and_suit_the_words():
     assert legend.classes[1].rgb[1] == max(legend.classes[1].rgb)
 
 
+def test_words_are_not_found_inside_of_others():
+    snow, water, forest = "#dff3ff", "#3b7dd8", "#1b7837"
+    legend = Legend.from_names(enumerate(["rice", "seasonal crop", "street"], start=1))
+    assert not {item.color for item in legend} & {snow, water, forest}
+
+
+def test_a_chosen_colour_is_not_one_that_was_given():
+    legend = Legend.from_dict([{"id": 1, "name": "road", "color": "#3b7dd8"}, {"id": 2, "name": "water"}])
+    assert len({item.color for item in legend}) == 2
+
+
 @pytest.mark.parametrize(
     ("items", "says"),
     [
         ([], "at least one class"),
         ([{"id": 1}], "id and a name"),
-        ([{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "the id 1"),
+        ([{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "the id '1'"),
         ([{"id": 1, "name": "a"}, {"id": 2, "name": "a"}], "the name 'a'"),
+        ([{"id": 1, "name": "Wood"}, {"id": 2, "name": "wood"}], "the name 'wood'"),
+        ([{"id": 1, "name": "a\x00b"}], "control characters"),
         ([{"id": -1, "name": "a"}], "0 to 65535"),
         ([{"id": 1.5, "name": "a"}], "whole number"),
         ([{"id": True, "name": "a"}], "whole number"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import legend_of, model_of
-from geoseg.errors import BandMismatchError, ModelError
+from geoseg.errors import BandMismatchError, ModelError, OutputError
 from geoseg.model import ModelSpec, load_model, read_spec, write_model
 from geoseg.models import build
 from geoseg.scene import ArrayScene
@@ -64,6 +64,24 @@ def test_bands_without_names_are_matched_by_number(saved):
         match(("band_1", "band_2", "band_3", "band_4"), "s", "m")
 
 
+def test_names_that_differ_in_case_only_are_told_apart(saved):
+    spec = replace(saved[1], bands=("nir", "NIR", "red"))
+    assert spec.match(("NIR", "red", "nir"), "s", "m") == (2, 0, 1)
+    with pytest.raises(BandMismatchError):
+        spec.match(("nir", "red", "blue"), "s", "m")
+
+
+def test_a_full_disk_is_said(saved, tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with pytest.raises(OutputError, match="disk full"):
+            write_model(tmp_path / "other.safetensors", saved[1], saved[2].state_dict())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_pixels_of_another_size_are_warned_of(saved, caplog):
     from affine import Affine
     from rasterio.crs import CRS
@@ -105,6 +123,8 @@ def described(path, **changes):
         ({"legend": []}, "at least one class"),
         ({"statistics": {"mean": [1]}}, "description"),
         ({"surprise": 1}, "description"),
+        ({"reach": "far"}, "number of pixels"),
+        ({"ground_sample_distance": "ten"}, "ground sample distance"),
         ({"architecture": "../../etc/passwd"}, "do not fit"),
         ({"architecture": "unet"}, "do not fit|options"),
         ({"options": {"width": 8}}, "do not fit"),

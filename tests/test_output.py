@@ -71,6 +71,29 @@ def test_a_folder_is_replaced_only_when_geoseg_made_it(tmp_path):
     assert (foreign / "precious.jpg").exists()
 
 
+def test_a_file_that_someone_put_into_our_folder_is_kept(tmp_path):
+    target = tmp_path / "chips"
+    with new_output(target) as workspace:
+        workspace.main.mkdir()
+        (workspace.main / "one").write_text("1")
+    (target / "my_notes.txt").write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"my_notes\.txt"), new_output(target, overwrite=True):
+        pytest.fail("no work may begin")
+    assert (target / "my_notes.txt").exists()
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="UTF-8"), new_output(tmp_path / "a\udcff.txt"):
+        pytest.fail("no work may begin")
+
+
+@pytest.mark.parametrize("name", ["lock", "scratch", ".geoseg"])
+def test_any_name_will_do(tmp_path, name):
+    with new_output(tmp_path / name) as workspace:
+        workspace.main.write_text("new")
+    assert leftovers(tmp_path) == [name]
+
+
 def test_two_runs_do_not_fight(tmp_path):
     with new_output(tmp_path / "a.txt") as workspace:
         with pytest.raises(OutputError, match="another run"), new_output(tmp_path / "a.txt"):
@@ -83,7 +106,7 @@ def test_what_a_killed_run_left_is_taken_over(tmp_path):
     stale = tmp_path / ".a.txt.partial"
     (stale / "scratch").mkdir(parents=True)
     (stale / "a.txt").write_text("half")
-    (stale / "lock").touch()
+    (stale / ".geoseg-lock").touch()
     with new_output(tmp_path / "a.txt") as workspace:
         assert not workspace.main.exists()
         workspace.main.write_text("whole")

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geoseg.errors import SceneError
 from geoseg.statistics import LIMIT, BandStatistics, PixelSample
 
 
@@ -36,6 +37,17 @@ def test_values_are_cut():
 def test_a_constant_band_stays_finite():
     statistics = BandStatistics.of(np.full((10, 1), 7))
     assert np.isfinite(statistics.scale(np.full((1, 2, 2), 7), np.ones((2, 2), bool))).all()
+
+
+def test_large_integers_keep_their_differences():
+    values = (1_600_000_000 + np.arange(50, dtype=np.int32)).reshape(1, 5, 10)
+    statistics = BandStatistics.of(values.reshape(1, -1).T)
+    assert len(np.unique(statistics.scale(values, np.ones((5, 10), bool)))) == 50
+
+
+def test_values_without_a_finite_deviation_are_refused():
+    with pytest.raises(SceneError, match="--nodata"):
+        BandStatistics.of(np.array([[1e303], [-1e303], [3.0]]))
 
 
 def test_round_trip():

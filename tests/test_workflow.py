@@ -63,8 +63,35 @@ def test_results_of_two_runs_never_mix(job, tmp_path):
         geoseg.run(**job)
     with pytest.raises(OutputExistsError, match="another run"):
         geoseg.run(**job, seed=1)
-    geoseg.run(**job, seed=1, overwrite=True)
+    geoseg.run(**job, seed=1, overwrite=True, polygons=".parquet")
+    assert not (tmp_path / "out" / "map.gpkg").exists()
+    assert (tmp_path / "out" / "map.parquet").is_file()
     assert json.loads((tmp_path / "out" / "run.json").read_text())["options"]["seed"] == 1
+
+
+def test_a_state_that_was_cut_off_before_it_had_its_name_is_no_obstacle(job, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".run.json.new").write_text("{")
+    assert geoseg.run(**job).scores.mean_iou > 0
+
+
+def test_a_state_that_lists_files_elsewhere_is_refused(job, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "precious.txt").write_text("!")
+    state = {"version": "0", "key": "other", "options": {}, "files": ["../precious.txt"], "done": [], "scores": {}}
+    (tmp_path / "out" / "run.json").write_text(json.dumps(state))
+    with pytest.raises(OutputExistsError, match="not in the folder"):
+        geoseg.run(**job, overwrite=True)
+    assert (tmp_path / "precious.txt").exists()
+
+
+def test_a_scene_inside_an_archive(job, tmp_path):
+    import shutil
+    from pathlib import Path
+
+    scene = Path(shutil.make_archive(str(tmp_path / "z"), "zip", job["scenes"].parent, job["scenes"].name))
+    result = geoseg.run(**(job | {"scenes": f"/vsizip/{scene}/{job['scenes'].name}"}))
+    assert result.scores.mean_iou > 0.5
 
 
 def test_a_folder_of_others_is_left_alone(job, tmp_path):

@@ -35,7 +35,7 @@ class Pair:
 
     map_path: Path
     reference: Path
-    scene: Path | None = None
+    scene: str | Path | None = None
     regions: gpd.GeoDataFrame | Path | None = None
 
 
@@ -164,7 +164,7 @@ def evaluate(
     """
     where = Path(regions) if isinstance(regions, str) else regions
     return evaluate_pairs(
-        [Pair(Path(map_path), Path(reference), None if scene is None else Path(scene), where)],
+        [Pair(Path(map_path), Path(reference), scene, where)],
         output,
         class_field=class_field,
         legend=legend,

@@ -45,8 +45,7 @@ class PixelMap:
 
     def windows(self, rows: int = 512) -> Iterator[Window]:
         """Full-width windows of `rows` rows, top to bottom."""
-        for row in range(0, self.grid.height, rows):
-            yield Window(0, row, self.grid.width, min(rows, self.grid.height - row))
+        return self.grid.strips(rows)
 
     def read_windows(self, windows: Iterator[Window]) -> Iterator[tuple[Window, npt.NDArray[np.uint8]]]:
         """Class indices (rows, cols) of each window, `IGNORE` where the scene has no data."""

@@ -46,7 +46,7 @@ class Judged:
 
     map_path: Path
     reference: Path
-    scene: Path | None
+    scene: str | Path | None
     regions: str | None
     comparison: Comparison
     picture: Image | None

@@ -107,32 +107,55 @@ def read_index(folder: str | Path) -> ChipIndex:
 
 
 def check_leaks(frame: gpd.GeoDataFrame, gap: int, name: str) -> None:
-    """Refuse chips of different splits that share ground, or lie closer than the gap in one scene.
+    """Refuse chips of different splits that share ground or lie closer than the gap, in one scene or across scenes.
 
     Args:
         frame: the index.
-        gap: pixels that must lie between chips of different splits of one scene.
+        gap: pixels that must lie between chips of different splits.
         name: what to call the chips in the error.
 
     Raises:
         LeakError: names the first such pair.
     """
+    for one, other in leaking_pairs(frame, gap)[:1]:
+        splits, images = frame["split"].to_numpy(), frame["image"].to_numpy()
+        raise LeakError(
+            f"{name}: the {splits[one]} chip {images[one]} and the {splits[other]} chip {images[other]} lie less than "
+            f"{gap} pixels apart, so scores would be too good; make the chips again"
+        )
+
+
+def leaking_pairs(frame: gpd.GeoDataFrame, gap: int) -> npt.NDArray[np.int64]:
+    """Pairs (n, 2) of rows whose chips are of different splits and closer than `gap` pixels.
+
+    Within a scene pixels count, across scenes the ground; scenes without a CRS have no ground to compare.
+    """
     left, top = frame["col"].to_numpy(), frame["row"].to_numpy()
-    right, bottom = left + frame["width"].to_numpy(), top + frame["height"].to_numpy()
-    scenes = frame["scene"].to_numpy()
-    splits = frame["split"].to_numpy()
-    footprints = frame.geometry.to_numpy()
-    windows = shapely.box(left, top, right, bottom)
-    reach = shapely.box(left - gap, top - gap, right + gap, bottom + gap)
-    for boxes, grown, same_scene in ((windows, reach, True), (footprints, footprints, False)):
-        one, other = shapely.STRtree(boxes).query(grown, predicate="intersects")[::-1]
-        apart = (splits[one] != splits[other]) & ((scenes[one] == scenes[other]) == same_scene)
-        one, other = one[apart], other[apart]
-        # Neighbours that merely touch share no ground.
-        shared = shapely.area(shapely.intersection(boxes[one], grown[other])) > 1e-6 * shapely.area(boxes[one])
-        for a, b in zip(one[shared][:1], other[shared][:1], strict=True):
-            what = f"lie less than {gap} pixels apart" if same_scene else "share ground"
-            raise LeakError(
-                f"{name}: the {splits[a]} chip {frame['image'].iloc[a]} and the {splits[b]} chip "
-                f"{frame['image'].iloc[b]} {what}, so scores would be too good; split by ground, not by file"
-            )
+    height, width = frame["height"].to_numpy(), frame["width"].to_numpy()
+    splits, scenes = frame["split"].to_numpy(), frame["scene"].to_numpy()
+    windows = shapely.box(left, top, left + width, top + height)
+    near = shapely.box(left - gap, top - gap, left + width + gap, top + height + gap)
+    pairs = [_meeting(windows, near, splits, scenes, same_scene=True)]
+    if frame.crs is not None:
+        footprints = frame.geometry.to_numpy()
+        side = np.sqrt(shapely.area(footprints) / (height * width))
+        grown = shapely.buffer(footprints, gap * side, cap_style="square", join_style="mitre")
+        pairs.append(_meeting(footprints, grown, splits, scenes, same_scene=False))
+    return np.concatenate(pairs)
+
+
+def _meeting(
+    shapes: npt.NDArray[np.object_],
+    grown: npt.NDArray[np.object_],
+    splits: npt.NDArray[np.object_],
+    scenes: npt.NDArray[np.int64],
+    *,
+    same_scene: bool,
+) -> npt.NDArray[np.int64]:
+    """Pairs (n, 2) of shapes of different splits of which the one, grown, overlaps the other."""
+    one, other = shapely.STRtree(shapes).query(grown, predicate="intersects")[::-1]
+    apart = (splits[one] != splits[other]) & ((scenes[one] == scenes[other]) == same_scene)
+    one, other = one[apart], other[apart]
+    # Neighbours that merely touch, or do so by rounding, share nothing.
+    shared = shapely.area(shapely.intersection(shapes[one], grown[other])) > 1e-6 * shapely.area(shapes[one])
+    return np.stack([one[shared], other[shared]], axis=1)

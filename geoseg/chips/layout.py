@@ -55,7 +55,7 @@ class CellCounts:
 
 
 def count_cells(scene: Scene, labels: Labels) -> CellCounts:
-    """Count labels on pixels with data in cells, strip by strip.
+    """Count labels on pixels with data in cells, piece by piece.
 
     Raises:
         LabelError: no labelled pixel on the scene, or none where it has data.
@@ -65,14 +65,15 @@ def count_cells(scene: Scene, labels: Labels) -> CellCounts:
     counts = np.zeros((math.ceil(grid.height / cell), math.ceil(grid.width / cell), classes), np.int64)
     labelled = 0
     with progress.bar("Reading labels", grid.height * grid.width / 1e6, "MP") as bar:
-        for strip in _strips(grid, cell, len(scene.bands)):
-            indices = labels.read(grid.crop(strip))
+        for piece in _pieces(grid, cell, len(scene.bands)):
+            indices = labels.read(grid.crop(piece))
             if (indices != IGNORE).any():
                 labelled += int((indices != IGNORE).sum())
-                indices = np.where(scene.read(strip)[1], indices, np.uint8(IGNORE))
-                first = strip.row_off // cell
-                counts[first : first + math.ceil(strip.height / cell)] = _per_cell(indices, cell, classes)
-            bar.advance(strip.height * strip.width / 1e6)
+                indices = np.where(scene.read(piece)[1], indices, np.uint8(IGNORE))
+                found = _per_cell(indices, cell, classes)
+                row, col = piece.row_off // cell, piece.col_off // cell
+                counts[row : row + found.shape[0], col : col + found.shape[1]] = found
+            bar.advance(piece.height * piece.width / 1e6)
     if not labelled:
         raise LabelError(
             f"{labels.path}: no labelled pixel lies on {scene.name}; the scene covers {_extent(grid)}. "
@@ -92,11 +93,14 @@ def _per_cell(indices: npt.NDArray[np.uint8], cell: int, classes: int) -> npt.ND
     return np.stack([(cells == index).sum((1, 3)) for index in range(classes)], axis=-1)
 
 
-def _strips(grid: Grid, cell: int, bands: int) -> Iterator[Window]:
-    """Full-width windows, whole numbers of cells high, of about eight million values whatever the width."""
-    rows = max(1, int(8e6 / grid.width / bands) // cell) * cell
+def _pieces(grid: Grid, cell: int, bands: int) -> Iterator[Window]:
+    """Windows of whole cells that hold about eight million values, whatever the scene's width."""
+    room = max(1, int(8e6 / bands) // cell**2)
+    across = math.ceil(grid.width / cell)
+    cols, rows = min(across, room) * cell, max(1, room // across) * cell
     for row in range(0, grid.height, rows):
-        yield Window(0, row, grid.width, min(rows, grid.height - row))
+        for col in range(0, grid.width, cols):
+            yield Window(col, row, min(cols, grid.width - col), min(rows, grid.height - row))
 
 
 def _extent(grid: Grid) -> str:

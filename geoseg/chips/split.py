@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,13 @@ class Shares:
             raise OptionError(f"split shares are {', '.join(map(str, values))}; they must be 0 to 1 and sum to 1")
         if self.train == 0:
             raise OptionError("the training share is 0; leave something to learn from")
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Shares:
+        """Shares from three numbers in the order of `SPLITS`."""
+        if len(values) != len(SPLITS):
+            raise OptionError(f"split has {len(values)} shares; it needs three, of training, validation and test")
+        return cls(*values)
 
     @property
     def values(self) -> tuple[float, float, float]:

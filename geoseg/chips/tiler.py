@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,26 +13,28 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 from shapely.geometry import Polygon
 
 from geoseg import progress
-from geoseg.chips.index import check_leaks, count_columns, write_index
+from geoseg.chips.index import check_leaks, count_columns, leaking_pairs, write_index
 from geoseg.chips.layout import ChipPlan, count_cells, plan_chips
 from geoseg.chips.split import SPLITS, Shares, chip_windows
-from geoseg.errors import BandMismatchError, ChipError, LabelError, OutputError
+from geoseg.errors import BandMismatchError, ChipError, LabelError, OptionError, OutputError, require_seed
 from geoseg.grid import Grid
-from geoseg.labels import Labels, open_labels
+from geoseg.labels import Labels, merged_legend, open_labels
 from geoseg.legend import IGNORE, Legend, read_legend
 from geoseg.output import new_output, refuse_existing
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
+from geoseg.raster import GDAL_ERRORS, create_raster, first_line, gdal_settings, open_raster
 from geoseg.readers import open_scene
-from geoseg.scene import Scene
+from geoseg.scene import Scene, warn_of_no_crs
 from geoseg.statistics import BandStatistics, PixelSample
 
 logger = logging.getLogger(__name__)
+
+SCENE_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt")
+LABEL_SUFFIXES = (*SCENE_SUFFIXES, ".png", ".gpkg", ".geojson", ".json", ".parquet", ".fgb", ".shp", ".gml", ".kml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def tile(
     chip_size: int | None = None,
     overlap: float = 0.25,
     block_size: int | None = None,
-    split: tuple[float, float, float] = (0.7, 0.15, 0.15),
+    split: Sequence[float] = (0.7, 0.15, 0.15),
     split_by: str = "auto",
     min_labelled: float = 0.0,
     min_valid: float = 0.1,
@@ -100,7 +103,8 @@ def tile(
     """
     output = Path(output)
     refuse_existing(output, overwrite)
-    shares = Shares(*split)
+    shares = Shares.of(split)
+    require_seed(seed)
     sources = open_pairs(scenes, Path(labels), class_field, legend, bands, nodata)
     cells = [count_cells(scene, own) for scene, own in sources]
     plan = plan_chips(
@@ -142,20 +146,16 @@ def _cut_all(
     min_valid: float,
 ) -> TileResult:
     legend = sources[0][1].legend
-    sample = PixelSample(seed=options["seed"])
     rows: list[dict[str, Any]] = []
     cutter = ChipCutter(folder, legend, min_labelled, min_valid)
     for number, (scene, labels) in enumerate(sources):
-        windows = list(
-            chip_windows(plan.layouts[number], plan.splits[number], chip=plan.chip, overlap=plan.overlap, gap=plan.gap)
-        )
+        layout, splits = plan.layouts[number], plan.splits[number]
+        windows = list(chip_windows(layout, splits, chip=plan.chip, overlap=plan.overlap, gap=plan.gap))
         for split, window in progress.track(windows, f"Cutting {Path(scene.name).name}", len(windows), "chips"):
-            chip = cutter.cut(scene, labels, window, number, SPLITS[split])
-            if chip is not None:
-                rows.append(chip.row)
-                if SPLITS[split] == "train":
-                    sample.add(chip.values, chip.valid)
-    frame = _frame(rows, sources)
+            row = cutter.cut(scene, labels, window, number, SPLITS[split])
+            if row is not None:
+                rows.append(row)
+    frame = _without_leaks(_frame(rows, sources), plan.gap, folder)
     wanted = [name for name, share in zip(SPLITS, options["split"], strict=True) if share > 0]
     _refuse_poor(frame, wanted, sources)
     check_leaks(frame, plan.gap, str(output))
@@ -164,7 +164,7 @@ def _cut_all(
         "dtype": sources[0][0].dtype,
         "ground_sample_distance": sources[0][0].grid.ground_sample_distance,
         "legend": legend.to_dict(),
-        "statistics": BandStatistics.of(sample.pixels()).to_dict(),
+        "statistics": _statistics(frame, folder, options["seed"]).to_dict(),
         "options": options,
     }
     write_index(folder, frame, description)
@@ -175,13 +175,30 @@ def _cut_all(
     return TileResult(str(output), counts, plan.chip, plan.block, missing)
 
 
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """A chip just cut: its pixels, and its row of the index."""
+def _without_leaks(frame: gpd.GeoDataFrame, gap: int, folder: Path) -> gpd.GeoDataFrame:
+    """Leave out chips that lie on, or too near, the ground of another split: where scenes overlap or touch.
 
-    values: npt.NDArray[Any]
-    valid: npt.NDArray[np.bool_]
-    row: dict[str, Any]
+    Of two such chips the training chip goes, or the validation chip when the other is for the test.
+    """
+    pairs = leaking_pairs(frame, gap)
+    rank = frame["split"].map(SPLITS.index).to_numpy()
+    lost = np.unique(np.where(rank[pairs[:, 0]] < rank[pairs[:, 1]], pairs[:, 0], pairs[:, 1]))
+    if not len(lost):
+        return frame
+    logger.warning("%d chips lie on or near ground of another split in another scene and are left out", len(lost))
+    for column in ("image", "label"):
+        for name in frame[column].iloc[lost]:
+            (folder / name).unlink()
+    return frame.drop(frame.index[lost]).reset_index(drop=True)
+
+
+def _statistics(frame: gpd.GeoDataFrame, folder: Path, seed: int) -> BandStatistics:
+    """Statistics of the bands over the valid pixels of the training chips."""
+    sample = PixelSample(seed=seed)
+    for image in frame.loc[frame["split"] == "train", "image"]:
+        chip = open_scene(folder / image)
+        sample.add(*chip.read(chip.grid.window))
+    return BandStatistics.of(sample.pixels())
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +210,8 @@ class ChipCutter:
     min_labelled: float
     min_valid: float
 
-    def cut(self, scene: Scene, labels: Labels, window: Window, number: int, split: str) -> Chip | None:
-        """Cut one chip; None when it has too few labelled or valid pixels."""
+    def cut(self, scene: Scene, labels: Labels, window: Window, number: int, split: str) -> dict[str, Any] | None:
+        """Cut one chip and return its row of the index; None when it has too few labelled or valid pixels."""
         grid = scene.grid.crop(window)
         indices = labels.read(grid)
         if not self._is_enough(indices != IGNORE, self.min_labelled):
@@ -219,7 +236,7 @@ class ChipCutter:
             "width": grid.width,
         }
         pixels = dict(zip(count_columns(self.legend), counts.tolist(), strict=True))
-        return Chip(values, valid, place | pixels | {"geometry": _footprint(grid)})
+        return place | pixels | {"geometry": _footprint(grid)}
 
     @staticmethod
     def _is_enough(labelled: npt.NDArray[np.bool_], share: float) -> bool:
@@ -229,40 +246,50 @@ class ChipCutter:
         self, path: Path, scene: Scene, grid: Grid, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]
     ) -> None:
         profile = _profile(grid) | {"count": len(values), "dtype": values.dtype, "photometric": "MINISBLACK"}
-        path.parent.mkdir(exist_ok=True)
-        with gdal_settings(), rasterio.open(path, "w", **profile) as dataset:
+        with _writing(path, profile) as dataset:
             # Without this GDAL takes the fourth of four bytes for alpha.
             dataset.colorinterp = [ColorInterp.gray] + [ColorInterp.undefined] * (len(values) - 1)
             dataset.descriptions = scene.bands
             dataset.write(values)
             if not valid.all():
                 dataset.write_mask(valid)
-        _require_written(path, values)
+        _require_written(path, values, valid)
 
     def _write_label(self, path: Path, grid: Grid, indices: npt.NDArray[np.uint8]) -> None:
         legend = self.legend
         profile = _profile(grid) | {"count": 1, "dtype": legend.dtype, "nodata": legend.nodata}
-        path.parent.mkdir(exist_ok=True)
-        with gdal_settings(), rasterio.open(path, "w", **profile) as dataset:
+        ids = legend.decode(indices)
+        with _writing(path, profile) as dataset:
             dataset.write_colormap(1, legend.colormap())
-            dataset.write(legend.decode(indices), 1)
-        _require_written(path, legend.decode(indices)[None])
+            dataset.write(ids, 1)
+        _require_written(path, ids[None], ids != legend.nodata)
 
 
-def _require_written(path: Path, values: npt.NDArray[Any]) -> None:
+@contextmanager
+def _writing(path: Path, profile: dict[str, Any]) -> Iterator[Any]:
+    """Create a chip's file; GDAL's errors are translated."""
+    path.parent.mkdir(exist_ok=True)
+    try:
+        with create_raster(path, **profile) as dataset:
+            yield dataset
+    except GDAL_ERRORS as error:
+        raise OutputError(f"chip {path.name}: cannot be written: {first_line(error)}; is the disk full?") from error
+
+
+def _require_written(path: Path, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
     """Read a chip back: GDAL does not always tell of a full disk."""
-    with open_raster(path, error=OutputError) as dataset, gdal_settings():
-        try:
+    try:
+        with open_raster(path, error=OutputError) as dataset, gdal_settings():
             whole = np.array_equal(dataset.read(), values, equal_nan=values.dtype.kind == "f")
-        except GDAL_ERRORS as error:
-            raise OutputError(f"{path}: cannot be read back: {first_line(error)}; is the disk full?") from error
+            whole = whole and np.array_equal(dataset.read_masks(1) != 0, valid)
+    except GDAL_ERRORS as error:
+        raise OutputError(f"chip {path.name}: cannot be read back: {first_line(error)}; is the disk full?") from error
     if not whole:
-        raise OutputError(f"{path}: was not written whole; is the disk full?")
+        raise OutputError(f"chip {path.name}: was not written whole; is the disk full?")
 
 
 def _profile(grid: Grid) -> dict[str, Any]:
     return {
-        "driver": "GTiff",
         "height": grid.height,
         "width": grid.width,
         "crs": grid.crs,
@@ -306,8 +333,8 @@ def _refuse_poor(frame: gpd.GeoDataFrame, wanted: list[str], sources: list[tuple
     for name in wanted:
         if not (frame["split"] == name).any():
             raise ChipError(
-                f"{sources[0][1].path}: no {name} chip has labels on valid pixels; label more places, or give {name} "
-                "no share with --split"
+                f"{sources[0][1].path}: no {name} chip has labels on valid pixels of its own ground; label more "
+                f"places, give {name} no share with --split, or use scenes that overlap less"
             )
 
 
@@ -331,22 +358,37 @@ def open_pairs(
     """Open each scene with its labels; one legend and one set of bands for all."""
     chosen = legend if isinstance(legend, Legend) or legend is None else read_legend(Path(legend))
     paths = list(_scene_paths(scenes))
+    if not paths:
+        raise OptionError("there is no scene; name at least one")
     opened = [open_scene(path, bands=bands, nodata=nodata) for path in paths]
-    for scene in opened[1:]:
-        if scene.bands != opened[0].bands:
-            raise BandMismatchError(
-                f"{scene.name} has the bands {', '.join(scene.bands)} and {opened[0].name} has "
-                f"{', '.join(opened[0].bands)}; name the bands they share with --bands"
-            )
+    _require_alike(opened, by_number=bands is not None and all(band.isdecimal() for band in bands))
     if not labels.is_dir():
         own = open_labels(labels, field=class_field, legend=chosen)
         return [(scene, own) for scene in opened]
     files = [_partner(labels, Path(path)) for path in paths]
     found = [open_labels(path, field=class_field, legend=chosen) for path in files]
     if chosen is None:
-        shared = _merged([labels.legend for labels in found])
+        shared = merged_legend(found)
         found = [open_labels(path, field=class_field, legend=shared) for path in files]
     return list(zip(opened, found, strict=True))
+
+
+def _require_alike(scenes: list[Scene], *, by_number: bool) -> None:
+    """Refuse scenes of different bands; warn of those that differ in other ways."""
+    first = scenes[0]
+    for scene in scenes:
+        warn_of_no_crs(scene)
+        same = [band.casefold() for band in scene.bands] == [band.casefold() for band in first.bands]
+        if not same and not (by_number and len(scene.bands) == len(first.bands)):
+            raise BandMismatchError(
+                f"{scene.name} has the bands {', '.join(scene.bands)} and {first.name} has "
+                f"{', '.join(first.bands)}; choose the bands they share by number with --bands"
+            )
+        ours, theirs = first.grid.ground_sample_distance, scene.grid.ground_sample_distance
+        if ours and theirs and not 0.8 <= theirs / ours <= 1.25:
+            logger.warning("%s has pixels of %.3g m and %s of %.3g m", scene.name, theirs, first.name, ours)
+        if scene.dtype != first.dtype:
+            logger.warning("%s holds %s values and %s %s", scene.name, scene.dtype, first.name, first.dtype)
 
 
 def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> Iterator[str | Path]:
@@ -355,25 +397,16 @@ def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> Iterator[str | Pa
         if not Path(path).is_dir():
             yield path
             continue
-        inside = sorted(
-            entry for entry in Path(path).iterdir() if entry.suffix.lower() in {".tif", ".tiff", ".jp2", ".vrt"}
-        )
+        inside = sorted(entry for entry in Path(path).iterdir() if entry.suffix.lower() in SCENE_SUFFIXES)
         if not inside:
             raise ChipError(f"{path}: holds no scene (.tif, .tiff, .jp2 or .vrt)")
         yield from inside
 
 
 def _partner(folder: Path, scene: Path) -> Path:
-    """The label file of a scene: the one in the folder with its name, whatever the extension."""
-    names = sorted(
-        entry for entry in folder.iterdir() if entry.stem == scene.stem and not entry.name.endswith(".aux.xml")
-    )
-    if len(names) != 1:
-        found = "no label file" if not names else f"{len(names)} label files"
+    """The label file of a scene: the raster or vector file in the folder that has its name."""
+    files = sorted(f for f in folder.iterdir() if f.stem == scene.stem and f.suffix.lower() in LABEL_SUFFIXES)
+    if len(files) != 1:
+        found = "no label file" if not files else f"{len(files)} label files"
         raise LabelError(f"{folder}: has {found} for the scene {scene}; it needs one named {scene.stem}.tif or .gpkg")
-    return names[0]
-
-
-def _merged(legends: list[Legend]) -> Legend:
-    """One legend of all: the same ids must mean the same names."""
-    return Legend.from_names(sorted({(item.id, item.name) for legend in legends for item in legend}))
+    return files[0]

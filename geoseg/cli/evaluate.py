@@ -16,7 +16,7 @@ from geoseg.cli import options
 @options.output
 @options.class_field
 @options.legend
-@click.option("--scene", type=click.Path(path_type=Path), help="The scene, to show it beside the map.")
+@click.option("--scene", help="The scene, to show it beside the map.")
 @options.bands
 @click.option(
     "--regions", type=click.Path(path_type=Path), help="Polygons; only pixels inside count. Test blocks, for instance."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -107,7 +108,16 @@ def command(*args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], click.C
 
 def tell(result: Any, as_json: bool) -> None:
     """Print a result on stdout: its text, or with --json one JSON object of its fields."""
-    click.echo(json.dumps(dataclasses.asdict(result), default=str) if as_json else str(result))
+    click.echo(json.dumps(_plain(dataclasses.asdict(result)), default=str) if as_json else str(result))
+
+
+def _plain(value: Any) -> Any:
+    """NaN is no JSON; null says that there is no figure."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def split_names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -129,7 +139,13 @@ bands = click.option(
     "--bands", callback=split_names, metavar="NAMES", help="Bands to use: names or 1-based numbers, comma separated."
 )
 nodata = click.option("--nodata", type=float, help="Value that means no data, in place of what the scene declares.")
-seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything drawn at random.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of everything drawn at random.",
+)
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 jobs = click.option(
     "-j", "--jobs", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that read chips."
@@ -172,4 +188,13 @@ def _table(path: str, name: str, table: dict[str, Any], subcommand: click.Comman
     for key in table:
         if key not in flags:
             raise click.UsageError(f"{path}: [{name}] has no option '{key}'; {suggestion(key, sorted(flags))}")
-    return {flags[key]: value for key, value in table.items()}
+    return {flags[key]: _option_value(path, name, key, value) for key, value in table.items()}
+
+
+def _option_value(path: str, name: str, key: str, value: Any) -> Any:
+    """A value as it would be typed: lists of names or numbers joined by commas."""
+    if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
+        return ",".join(map(str, value))
+    if isinstance(value, str | int | float):
+        return value
+    raise click.UsageError(f"{path}: [{name}] {key} is {value!r}; give one value, or a list of names or numbers")

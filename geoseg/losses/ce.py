@@ -12,7 +12,8 @@ from geoseg.legend import IGNORE
 def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Weighted mean over the labelled pixels of -log softmax of the label.
 
-    Sum over pixels of w(y) (-log p(y)) / sum of w(y); with nothing labelled it is 0 with zero gradient.
+    Sum over pixels of w(y) (-log p(y)) / sum of w(y); with nothing labelled that weighs
+    anything it is 0 with zero gradient.
 
     Args:
         logits: (N, K, H, W), any real numbers, any precision.
@@ -21,6 +22,9 @@ def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tenso
     """
     with torch.autocast(logits.device.type, enabled=False):
         logits = logits.float()
-        if not bool((labels != IGNORE).any()):
+        labelled = labels[labels != IGNORE].long()
+        total = float(len(labelled)) if weights is None else weights[labelled].sum().item()
+        if not total:
             return logits.sum() * 0
-        return F.cross_entropy(logits, labels.long(), weight=weights, ignore_index=IGNORE)
+        summed = F.cross_entropy(logits, labels.long(), weight=weights, ignore_index=IGNORE, reduction="sum")
+        return summed / total

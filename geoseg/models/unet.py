@@ -7,6 +7,7 @@ import segmentation_models_pytorch as smp
 from geoseg.errors import OptionError
 from geoseg.models._encoders import require_encoder
 from geoseg.models._network import SegmentationNetwork, align_by_pixel_areas
+from geoseg.raster import first_line
 
 
 def build(in_channels: int, classes: int, *, encoder: str = "resnet34", depth: int = 5) -> SegmentationNetwork:
@@ -24,13 +25,18 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34", depth: i
     require_encoder(encoder)
     if depth not in (3, 4, 5):
         raise OptionError(f"unet has depth {depth}; it must be 3, 4 or 5")
-    body = smp.Unet(
-        encoder_name=encoder,
-        encoder_depth=depth,
-        encoder_weights=None,
-        decoder_channels=(256, 128, 64, 32, 16)[:depth],
-        in_channels=in_channels,
-        classes=classes,
-    )
+    try:
+        body = smp.Unet(
+            encoder_name=encoder,
+            encoder_depth=depth,
+            encoder_weights=None,
+            decoder_channels=(256, 128, 64, 32, 16)[:depth],
+            in_channels=in_channels,
+            classes=classes,
+        )
+    except (ValueError, TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
+        raise OptionError(
+            f"unet cannot take the encoder '{encoder}' at depth {depth}: {first_line(error)}; take a resnet or convnext"
+        ) from error
     align_by_pixel_areas(body)
     return SegmentationNetwork(body, stride=2**depth)

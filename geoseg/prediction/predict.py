@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from geoseg import progress
 from geoseg.device import choose_device
-from geoseg.errors import OptionError, OutputError
+from geoseg.errors import BandMismatchError, OptionError, OutputError
 from geoseg.grid import WindowGrid
 from geoseg.legend import IGNORE
 from geoseg.model import Model, ModelSpec, load_model
@@ -23,7 +23,7 @@ from geoseg.output import new_output, refuse_existing
 from geoseg.prediction.stitch import RowStitcher
 from geoseg.prediction.windows import read_window
 from geoseg.readers import open_scene
-from geoseg.scene import Scene, is_unnamed
+from geoseg.scene import Scene, band_places, warn_of_no_crs
 from geoseg.writers.geotiff import EXTENSIONS, MapWriter, beside
 
 logger = logging.getLogger(__name__)
@@ -98,10 +98,14 @@ def predict(
         raise OptionError(f"{output}: a map is a GeoTIFF; name it .tif")
     refuse_existing(output, overwrite, beside(output))
     loaded = model if isinstance(model, Model) else load_model(model)
+    if isinstance(scene, Scene) and nodata is not None:
+        raise OptionError("nodata goes with a path; a scene that is open already has its own")
     opened = scene if isinstance(scene, Scene) else open_scene(scene, bands=bands, nodata=nodata)
-    if not isinstance(scene, Scene) and Path(scene).exists() and output.exists() and output.samefile(scene):
+    if output.exists() and Path(opened.name).exists() and output.samefile(opened.name):
         raise OutputError(f"{output}: is the scene itself; choose another name")
-    places = _match(loaded, opened, bands)
+    warn_of_no_crs(opened)
+    # Bands that were asked of a path are all that was opened, in their order.
+    places = _places(loaded, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
     grid = window_grid(opened, loaded.spec, window, margin)
     counts = np.zeros(256, np.int64)
     forwarder = Forwarder(loaded, choose_device(device))
@@ -208,17 +212,17 @@ def _core_slices(core: Window, margin: int) -> tuple[slice, slice]:
     return slice(margin, margin + int(core.height)), slice(margin, margin + int(core.width))
 
 
-def _match(model: Model, scene: Scene, asked: tuple[str, ...] | None) -> tuple[int, ...]:
-    """Bands that the user put in order are taken in that order, whatever they are called."""
+def _places(model: Model, scene: Scene, asked: tuple[str, ...] | None) -> tuple[int, ...]:
+    """Where the model's bands are among the scene's; those a user put in order are taken so, whatever their names."""
     if asked is None:
         return model.check(scene)
-    if len(scene.bands) != len(model.spec.bands):
-        return replace(model.spec, bands=tuple(f"band_{n}" for n in range(1, len(model.spec.bands) + 1))).match(
-            scene.bands, scene.name, model.name
+    places = band_places(asked, scene.bands, scene.name)
+    if len(places) != len(model.spec.bands):
+        raise BandMismatchError(
+            f"{scene.name}: --bands names {len(places)} bands and {model.name} needs {len(model.spec.bands)} "
+            f"({', '.join(model.spec.bands)}); name them in this order"
         )
-    if not is_unnamed(scene.bands):
-        logger.info("Taking %s for %s", ", ".join(scene.bands), ", ".join(model.spec.bands))
-    return tuple(range(len(scene.bands)))
+    return places
 
 
 def _result(

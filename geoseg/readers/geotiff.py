@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
 from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
-from geoseg.scene import require_inside
+from geoseg.scene import band_places, require_inside
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,6 @@ class GeoTiffScene:
                 raise SceneError(f"{self.name}: has complex values; geoseg needs real ones, such as the amplitude")
             self._nodata = tuple(dataset.nodatavals[index - 1] if nodata is None else nodata for index in self._indexes)
             self._masks = _mask_indexes(dataset, self._indexes)
-        if self.grid.crs is None:
-            logger.warning("%s has no CRS; working in its pixel coordinates", self.name)
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels of a window inside the scene; see `Scene.read`."""
@@ -94,7 +92,8 @@ class GeoTiffScene:
 
 def _refuse_unfit(dataset: rasterio.DatasetReader, name: str) -> None:
     if dataset.count == 0:
-        hint = f"; it holds {dataset.subdatasets[0]} and others, name one of those" if dataset.subdatasets else ""
+        inside = dataset.subdatasets
+        hint = f"; it holds {inside[0]}: make a GeoTIFF of what you need with 'gdal_translate'" if inside else ""
         raise SceneError(f"{name}: has no bands{hint}")
     if dataset.crs is None and dataset.transform.is_identity:
         points, _ = dataset.gcps
@@ -131,19 +130,15 @@ def _select(
         indexes = tuple(number for number in range(1, len(names) + 1) if number not in alpha)
         if not indexes:
             raise BandMismatchError(f"{scene}: has nothing but an alpha band; name the bands to use with --bands")
+        if alpha and not any(name.lower() == "alpha" for name in names):
+            # GDAL tags the fourth of four bytes so, whatever it is.
+            everything = ",".join(map(str, range(1, len(names) + 1)))
+            logger.warning(
+                "%s: band %d is tagged alpha and taken as a mask; if it is data, give --bands %s",
+                scene, alpha[0], everything,
+            )  # fmt: skip
         return indexes
-    lower = [name.lower() for name in names]
-    indexes = ()
-    for band in bands:
-        if band.lower() in lower:
-            indexes += (lower.index(band.lower()) + 1,)
-        elif band.isdecimal() and 1 <= int(band) <= len(names):
-            indexes += (int(band),)
-        else:
-            raise BandMismatchError(f"{scene}: has no band '{band}'; it has {', '.join(names)} (or 1 to {len(names)})")
-    if len(set(indexes)) != len(indexes):
-        raise BandMismatchError(f"{scene}: a band is named twice in --bands {','.join(bands)}; name each once")
-    return indexes
+    return tuple(place + 1 for place in band_places(bands, names, scene))
 
 
 def _mask_indexes(dataset: rasterio.DatasetReader, used: tuple[int, ...]) -> tuple[int, ...]:

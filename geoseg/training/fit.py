@@ -23,7 +23,8 @@ from geoseg import losses, models, progress
 from geoseg.chips.dataset import ChipDataset, ClassBalancedSampler, InOrder
 from geoseg.chips.index import ChipIndex, read_index
 from geoseg.device import choose_device
-from geoseg.errors import ChipError, ModelError, OptionError
+from geoseg.errors import ChipError, ModelError, OptionError, require_seed
+from geoseg.grid import round_up
 from geoseg.model import ModelSpec, versions, write_model
 from geoseg.models._network import SegmentationNetwork, measure_reach
 from geoseg.output import Workspace, new_output, refuse_existing
@@ -88,7 +89,7 @@ class Settings:
     @property
     def schedule(self) -> Schedule:
         """Steps and rates."""
-        steps = self.epochs * -(-self.chips_per_epoch // self.batch_size)
+        steps = self.epochs * self.chips_per_epoch // self.batch_size
         return Schedule(steps=steps, lr=self.lr, patience=self.patience)
 
 
@@ -212,6 +213,8 @@ def _settings(index: ChipIndex, **asked: Any) -> Settings:
         "lr": 3e-3 if arch == "unet_compact" else 1e-3,
     }
     values = asked | {key: value for key, value in defaults.items() if asked[key] is None} | {"arch": arch}
+    # Whole batches only: BatchNorm cannot learn from a last batch of one chip.
+    values["chips_per_epoch"] = round_up(max(values["chips_per_epoch"], 1), max(values["batch_size"], 1))
     if values["patience"] is None:
         values["patience"] = values["epochs"]
     for name in ("epochs", "chips_per_epoch", "batch_size", "patience"):
@@ -225,6 +228,7 @@ def _settings(index: ChipIndex, **asked: Any) -> Settings:
         raise OptionError(f"precision is '{values['precision']}'; it must be auto, 32 or bf16")
     if values["precision"] == "auto":
         values["precision"] = "bf16" if values["device"].startswith("cuda") else "32"
+    require_seed(values["seed"])
     losses.parse(values["loss"])
     return Settings(**values)
 

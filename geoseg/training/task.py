@@ -162,7 +162,11 @@ class SegmentationTask(L.LightningModule):
         groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": free, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=schedule.lr)
         rate = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, schedule.lr, total_steps=schedule.steps + 1, pct_start=schedule.warm_up
+            optimizer,
+            schedule.lr,
+            # Torch divides by the length of the warm-up less one step; very short trainings do not get to its end.
+            total_steps=max(schedule.steps + 1, 8),
+            pct_start=schedule.warm_up,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 

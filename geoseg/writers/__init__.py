@@ -12,7 +12,7 @@ from geoseg.errors import OptionError
 class VectorWriter(Protocol):
     """Writes a layer of polygons batch by batch; batches and bounds are Arrow and NumPy values.
 
-    Used as a context manager it closes on success, and drops what it holds on an error.
+    Whoever opens it ends with `close` when all is written, or with `abort` after an error.
     """
 
     def open(self, path: Path, crs: Any, schema: Any, description: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,7 +12,6 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 import rasterio.shutil
 from rasterio.windows import Window
 
@@ -20,7 +20,7 @@ from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.legend import Legend
 from geoseg.output import Workspace
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
+from geoseg.raster import GDAL_ERRORS, create_raster, first_line, gdal_settings, open_raster
 
 EXTENSIONS = (".tif", ".tiff")
 BLOCK = 512
@@ -52,10 +52,10 @@ class MapWriter:
         self._pending = np.empty((0, grid.width), legend.dtype)
         self._row = 0
         self._checksums: list[int] = []
+        self._stack = ExitStack()
 
     def __enter__(self) -> MapWriter:
         profile = {
-            "driver": "GTiff",
             "height": self._grid.height,
             "width": self._grid.width,
             "count": 1,
@@ -70,8 +70,8 @@ class MapWriter:
             "zlevel": 1,
             "bigtiff": "if_safer",
         }
+        self._dataset = self._stack.enter_context(create_raster(self._plain, **profile))
         with gdal_settings():
-            self._dataset = rasterio.open(self._plain, "w", **profile)
             self._dataset.write_colormap(1, self._legend.colormap())
             self._dataset.update_tags(**self._tags)
             self._dataset.set_band_description(1, "land cover")
@@ -87,12 +87,11 @@ class MapWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with self._stack:
+            if kind is None and len(self._pending):
+                self._write(self._pending)
         if kind is not None:
-            self._dataset.close()
             return
-        if len(self._pending):
-            self._write(self._pending)
-        self._dataset.close()
         if self._row != self._grid.height:
             raise OutputError(f"{self._workspace.target}: {self._row} of {self._grid.height} rows were written")
         self._optimise()
@@ -107,9 +106,7 @@ class MapWriter:
             with gdal_settings():
                 self._dataset.write(rows, 1, window=window)
         except GDAL_ERRORS as error:
-            raise OutputError(
-                f"{self._workspace.target}: cannot be written: {first_line(error)}; is the disk full?"
-            ) from error
+            raise self._unwritten(error) from error
         self._checksums.append(zlib.crc32(np.ascontiguousarray(rows).tobytes()))
         self._row += len(rows)
 
@@ -126,9 +123,7 @@ class MapWriter:
                     bigtiff="IF_SAFER",
                 )
         except GDAL_ERRORS as error:
-            raise OutputError(
-                f"{self._workspace.target}: cannot be written: {first_line(error)}; is the disk full?"
-            ) from error
+            raise self._unwritten(error) from error
 
     def _unwritten(self, error: Exception) -> OutputError:
         return OutputError(f"{self._workspace.target}: cannot be written: {first_line(error)}; is the disk full?")

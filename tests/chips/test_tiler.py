@@ -4,9 +4,10 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 import geoseg
-from conftest import polygons, striped
+from conftest import CORNER, polygons, striped
 from geoseg.chips.index import check_leaks, read_index
 from geoseg.errors import (
     BandMismatchError,
@@ -119,8 +120,6 @@ def many(write_scene, tmp_path, count=9):
 
 
 def test_many_scenes_are_held_out_whole(write_scene, tmp_path):
-    from affine import Affine
-
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
     for number in range(9):
@@ -134,11 +133,50 @@ def test_many_scenes_are_held_out_whole(write_scene, tmp_path):
     assert all(result.chips.values())
 
 
-def test_scenes_on_the_same_ground_cannot_be_apart(write_scene, tmp_path):
+def test_scenes_all_on_the_same_ground_cannot_be_split(write_scene, tmp_path):
     images, masks = many(write_scene, tmp_path)
-    with pytest.raises(LeakError, match="share ground"):
+    with pytest.raises(ChipError, match=r"no train chip has labels .* of its own ground"):
         geoseg.tile(images, masks, tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("shift", [200, 210, 150, 37])
+def test_the_gap_holds_across_scenes_that_touch_or_overlap(write_scene, tmp_path, caplog, shift):
+    scenes = []
+    for number in range(2):
+        values, _ = striped(200, 200, seed=number)
+        scenes.append(write_scene(values, f"{number}.tif", transform=CORNER @ Affine.translation(number * shift, 0)))
+    _, classes = striped(200, 420)
+    labels = write_scene(classes[None], "labels.tif", nodata=0)
+    geoseg.tile(scenes, labels, tmp_path / "c", chip_size=32, overlap=0.5)
+    frame = read_index(tmp_path / "c").frame
+    for split in ("val", "test"):
+        others = frame[frame["split"] != split].union_all()
+        assert frame[frame["split"] == split].distance(others).min() >= 16 * 10 - 1e-6
+    assert "left out" in caplog.text or shift == 210
+    files = {p.name for p in (tmp_path / "c" / "images").iterdir()}
+    assert files == {name.removeprefix("images/") for name in frame["image"]}
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_scenes_without_crs_share_no_ground(write_scene, tmp_path):
+    scenes = []
+    for number in range(2):
+        values, classes = striped(200, 200, seed=number)
+        scenes.append(write_scene(values, f"{number}.tif", crs=None))
+    labels = write_scene(classes[None], "labels.tif", crs=None, nodata=0)
+    assert geoseg.tile(scenes, labels, tmp_path / "c", chip_size=32).chips["test"] > 0
+
+
+def test_labels_may_have_other_files_beside_them(write_scene, tmp_path):
+    values, classes = striped(200, 200)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    write_scene(values, "images/a.tif")
+    write_scene(classes[None], "masks/a.tif", nodata=0)
+    for name in ("a.qml", "a.tif.aux.xml", "a.txt"):
+        (tmp_path / "masks" / name).write_text("beside")
+    assert geoseg.tile(tmp_path / "images", tmp_path / "masks", tmp_path / "c", chip_size=32).chips["train"] > 0
 
 
 def test_a_planted_leak_is_found(chips):

@@ -66,6 +66,7 @@ def test_settings_that_cannot_be_end_with_two(tmp_path, labelled_scene):
     scene, labels = labelled_scene
     one_line(call("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--overlap", 3), 2, "overlap")
     assert call("tile", scene, "--labels", labels).exit_code == 2
+    assert call("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--seed", -1).exit_code == 2
     assert call("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--split", "1,2").exit_code == 2
 
 
@@ -91,6 +92,14 @@ def test_results_as_text_and_json(labelled_scene, tmp_path):
     assert result["chip_size"] == 32
     assert sum(result["chips"].values()) > 10
     assert "chips/s" in done.stderr
+
+
+def test_no_figure_is_null_in_json(capsys):
+    from geoseg.cli.options import tell
+    from geoseg.training.fit import TrainResult
+
+    tell(TrainResult("m", "unet", 1, 1, 1, float("nan"), 0.5, 1.0), as_json=True)
+    assert json.loads(capsys.readouterr().out)["mean_iou"] is None
 
 
 def test_info_knows_what_a_file_is(labelled_scene, tmp_path):
@@ -120,9 +129,19 @@ class TestConfiguration:
         done = call("-c", path, *words, tmp_path / "b", "--chip-size", 32)
         assert json.loads(done.stdout)["chip_size"] == 32
 
+    def test_lists_are_as_good_as_commas(self, config, labelled_scene, tmp_path):
+        scene, labels = labelled_scene
+        path = config("[tile]\nbands = [1, 'nir']\nsplit = [0.6, 0.2, 0.2]\nchip-size = 32\n")
+        done = call("-c", path, "tile", scene, "--labels", labels, "-o", tmp_path / "a", "--json")
+        assert done.exit_code == 0
+        facts = json.loads(call("info", tmp_path / "a", "--json").stdout)["facts"]
+        assert facts["bands"] == ["blue", "nir"]
+        assert facts["options"]["split"] == [0.6, 0.2, 0.2]
+
     @pytest.mark.parametrize(
         ("text", "says"),
         [
+            ("[tile]\nbands = {a = 1}", "give one value"),
             ("[tile]\nchipsize = 3", "did you mean 'chip-size'"),
             ("[tyle]\na = 3", "did you mean 'tile'"),
             ("tile = 3", "must be a table"),

@@ -42,6 +42,12 @@ def test_nothing_labelled_is_no_loss(name, dtype):
 
 
 @every
+def test_classes_that_weigh_nothing_are_no_loss(name):
+    value = losses.build(name)(LOGITS, torch.full_like(LABELS, 1), torch.tensor([1.0, 0.0, 1.0]))
+    assert torch.isfinite(value)
+
+
+@every
 def test_half_precision_is_close(name):
     logits = torch.randn(2, 5, 300, 300)
     labels = torch.randint(0, 5, (2, 300, 300))

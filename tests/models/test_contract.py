@@ -117,6 +117,7 @@ def test_canonical_pspnet_has_the_parameters_of_the_paper():
         ("unet", {"encodr": "resnet18"}, "did you mean 'encoder'"),
         ("unet", {"encoder": "resnet19"}, "did you mean 'resnet18'|did you mean 'resnet1"),
         ("unet", {"encoder": "tu-nothing"}, "no encoder 'tu-nothing'"),
+        ("unet", {"encoder": "tu-vit_tiny_patch16_224"}, "cannot take the encoder"),
         ("unet", {"depth": 9}, "3, 4 or 5"),
         ("pspnet", {"encoder": "vgg11"}, "dilate"),
         ("unet_compact", {"depth": 0}, "1 to 5"),

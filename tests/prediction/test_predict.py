@@ -180,6 +180,19 @@ class TestBadInput:
         result = geoseg.predict(constant_model, scene, tmp_path / "map.tif", bands=("3", "1"))
         assert result.shares["class 2"] == 1
 
+    def test_bands_of_an_open_scene_are_taken_in_the_order_asked(self, tmp_path):
+        class First(torch.nn.Module):
+            def forward(self, image):
+                return torch.cat([image[:, :1], -image[:, :1]], 1)
+
+        scene = ArrayScene(np.stack([np.ones((9, 9)), -np.ones((9, 9))]).astype(np.float32), bands=("nir", "red"))
+        model = model_of(SegmentationNetwork(First(), stride=1), 2, 2)
+        for bands, winner in ((("nir", "red"), "class 1"), (("red", "nir"), "class 2"), (("2", "1"), "class 2")):
+            result = geoseg.predict(model, scene, tmp_path / "map.tif", bands=bands, overwrite=True)
+            assert result.shares[winner] == 1
+        with pytest.raises(OptionError, match="nodata"):
+            geoseg.predict(model, scene, tmp_path / "map.tif", nodata=0, overwrite=True)
+
     def test_missing_files(self, constant_model, scene, tmp_path):
         with pytest.raises(SceneError, match=r"gone\.tif"):
             geoseg.predict(constant_model, tmp_path / "gone.tif", tmp_path / "map.tif")

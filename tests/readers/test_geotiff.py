@@ -11,7 +11,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, GeosegError, SceneError
 from geoseg.readers import open_scene
-from geoseg.scene import ArrayScene, Scene, is_unnamed
+from geoseg.scene import ArrayScene, Scene, is_unnamed, warn_of_no_crs
 
 VALUES = np.arange(1, 3 * 20 * 30 + 1, dtype=np.uint16).reshape(3, 20, 30)
 
@@ -157,10 +157,24 @@ def test_rotated_and_south_up_scenes_keep_their_transform(write_scene):
         assert open_scene(write_scene(VALUES, f"{number}.tif", transform=transform)).grid.transform == transform
 
 
-def test_a_scene_without_crs_works_and_says_so(write_scene, caplog):
+def test_a_scene_without_crs_works_and_can_say_so(write_scene, caplog):
     scene = open_scene(write_scene(VALUES, crs=None))
     assert scene.grid.crs is None
+    warn_of_no_crs(scene)
     assert "no CRS" in caplog.text
+
+
+def test_a_mask_that_may_be_data_is_said(write_scene, caplog):
+    scene = open_scene(rgba(write_scene))
+    assert len(scene.bands) == 3
+    assert "give --bands 1,2,3,4" in caplog.text
+
+
+def test_bands_that_differ_in_case_only(write_scene):
+    path = write_scene(VALUES, bands=("nir", "NIR", "red"))
+    assert open_scene(path, bands=("NIR", "Red")).bands == ("NIR", "red")
+    with pytest.raises(BandMismatchError, match="no band 'Nir'"):
+        open_scene(path, bands=("Nir",))
 
 
 def broken_files(folder):

@@ -9,6 +9,7 @@ from conftest import striped
 from geoseg.chips.index import read_index
 from geoseg.errors import ChipError, ModelError, OptionError, OutputExistsError
 from geoseg.model import load_model
+from geoseg.training.fit import _settings
 from geoseg.training.task import Best, Schedule, balancing_weights
 
 QUICK = {"epochs": 2, "chips_per_epoch": 16, "batch_size": 8}
@@ -82,6 +83,22 @@ def test_other_architectures(chips, tmp_path, options):
     assert spec.context == ("global" if options["arch"] == "pspnet" else "local")
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_training_of_very_few_steps(chips, tmp_path, epochs):
+    result = geoseg.train(chips, tmp_path / "m.safetensors", epochs=epochs, chips_per_epoch=5, batch_size=8)
+    assert result.epochs == epochs
+
+
+def test_batches_are_whole(chips):
+    index = read_index(chips)
+    asked = dict.fromkeys(("epochs", "batch_size", "lr", "patience"))
+    others = {"arch": "auto", "options": {}, "loss": "ce", "class_weights": "none", "augment": 0.5, "device": "cpu"}
+    for draws in (None, 1, 17, 32):
+        settings = _settings(index, chips_per_epoch=draws, precision="auto", seed=0, **asked, **others)
+        assert settings.chips_per_epoch % settings.batch_size == 0
+        assert settings.chips_per_epoch >= (draws or 1)
+
+
 def test_without_validation_the_last_epoch_is_kept(labelled_scene, tmp_path):
     geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, split=(0.8, 0, 0.2))
     result = geoseg.train(tmp_path / "c", tmp_path / "m.safetensors", **QUICK)
@@ -119,6 +136,7 @@ class TestBadInput:
             ({"precision": "16"}, "precision"),
             ({"epochs": 0}, "epochs is 0"),
             ({"lr": 0.0}, "lr is 0"),
+            ({"seed": -1}, "seed is -1"),
             ({"device": "tpu"}, "device is 'tpu'"),
             ({"device": "cuda:99"}, "CUDA devices"),
         ],
