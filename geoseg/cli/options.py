@@ -43,10 +43,9 @@ class Command(click.Command):
         quiet, verbose, debug = (ctx.params.pop(name) for name in ("quiet", "verbose", "debug"))
         # A failure is told in one line; GDAL would print lines of its own beside it.
         os.environ.setdefault("CPL_LOG", os.devnull)
-        _log_to_stderr(quiet, verbose)
         progress.enable(not quiet)
         try:
-            with _terminated_like_interrupted():
+            with _log_to_stderr(quiet, verbose), _terminated_like_interrupted():
                 return super().invoke(ctx)
         except GeosegError as error:
             if debug:
@@ -91,14 +90,21 @@ def _say(text: str) -> None:
     click.echo("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line), err=True)
 
 
-def _log_to_stderr(quiet: bool, verbose: bool) -> None:
+@contextmanager
+def _log_to_stderr(quiet: bool, verbose: bool) -> Iterator[None]:
+    """Show what the library logs while a command runs; afterwards the logger is as it was."""
     level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("geoseg")
-    logger.handlers = [handler]
+    before = logger.handlers, logger.level, logger.propagate
+    logger.handlers, logger.propagate = [handler], False
     logger.setLevel(level)
-    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before[0], before[2]
+        logger.setLevel(before[1])
 
 
 def command(*args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], click.Command]:

@@ -94,6 +94,14 @@ def test_results_as_text_and_json(labelled_scene, tmp_path):
     assert "chips/s" in done.stderr
 
 
+def test_a_command_leaves_the_log_as_it_was(tmp_path, write_scene, caplog):
+    import logging
+
+    call("info", write_scene(np.ones((1, 8, 8), np.uint8)), "-q")
+    logging.getLogger("geoseg.anything").warning("heard")
+    assert "heard" in caplog.text
+
+
 def test_no_figure_is_null_in_json(capsys):
     from geoseg.cli.options import tell
     from geoseg.training.fit import TrainResult
