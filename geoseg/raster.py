@@ -14,6 +14,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.errors import GeosegError, SceneError
+from geoseg.vrt import vrt_sources
 
 BLOCK_CACHE = 64_000_000
 """Bytes of decoded blocks GDAL may hold, per process: enough for overlapping windows, whatever the scene's size."""
@@ -28,6 +29,9 @@ _SETTINGS: dict[str, Any] = {
     "GDAL_TIFF_INTERNAL_MASK": "YES",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
 }
 
 # What a file's first bytes say it is. A VRT named scene.tif would otherwise open as a VRT and read any file it names.
@@ -46,26 +50,41 @@ _MAGIC = (
     (b"CDF\x02", "netCDF"),
 )
 
+# Of a remote file only the name is known; nothing but these is tried, least of all what points to other files.
+_REMOTE = {".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".png": "PNG", ".jpg": "JPEG", ".img": "HFA"}
+
 
 def gdal_settings() -> rasterio.Env:
     """GDAL's settings for reading and writing: set here, not taken from the user's environment."""
     return rasterio.Env(**_SETTINGS)
 
 
-def open_raster(path: str | Path, *, error: type[GeosegError] = SceneError) -> rasterio.DatasetReader:
+def open_raster(
+    path: str | Path, *, error: type[GeosegError] = SceneError, allow_remote: bool = False
+) -> rasterio.DatasetReader:
     """Open a raster for reading.
+
+    Args:
+        path: a file, a URL or one of GDAL's `/vsi` paths.
+        error: type of what is raised.
+        allow_remote: let a VRT read files outside of its folder, and URLs.
 
     Raises:
         GeosegError: of the given type, when it is missing, no regular file, not a raster, or broken.
     """
-    driver = _driver(str(path), error)
+    if is_remote(path):
+        driver = _remote_driver(str(path), error, allow_remote)
+    else:
+        driver = _driver(str(path), error)
+        if driver == "VRT":
+            _check_sources(Path(path), error, allow_remote)
     try:
         with gdal_settings(), warnings.catch_warnings():
             # No georeferencing is legal; whoever needs it says so in a sentence of its own.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(path, driver=driver)
     except (*GDAL_ERRORS, UnicodeError, ValueError) as cause:
-        raise error(f"{path}: cannot be opened as a raster: {first_line(cause)}") from cause
+        raise error(f"{path}: cannot be opened as a raster: {_reason(path, cause)}") from cause
 
 
 @contextmanager
@@ -75,6 +94,15 @@ def create_raster(path: Path, **profile: Any) -> Iterator[rasterio.io.DatasetWri
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path, "w", driver="GTiff", **profile) as dataset:
             yield dataset
+
+
+def is_remote(path: str | Path) -> bool:
+    """True for URLs and GDAL's virtual paths, which are no files of this machine.
+
+    >>> is_remote("https://example.org/scene.tif"), is_remote("scenes/scene.tif")
+    (True, False)
+    """
+    return "://" in str(path) or str(path).startswith("/vsi")
 
 
 def is_raster(path: str | Path) -> bool:
@@ -93,10 +121,46 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _driver(path: str, error: type[GeosegError]) -> str | None:
-    """The driver that a local file's content asks for, None for URLs and GDAL's virtual paths."""
-    if "://" in path or path.startswith("/vsi"):
-        return None
+def _reason(path: str | Path, cause: BaseException) -> str:
+    reason = first_line(cause)
+    return f"{reason}; check the address and that it can be reached" if is_remote(path) else reason
+
+
+def _remote_driver(path: str, error: type[GeosegError], allow_remote: bool) -> str:
+    suffix = Path(path.partition("?")[0]).suffix.lower()
+    if suffix == ".vrt":
+        if not allow_remote:
+            raise error(f"{path}: is a remote VRT, which can name any other file; give --allow-remote if you trust it")
+        return "VRT"
+    return _REMOTE.get(suffix, "GTiff")
+
+
+def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool) -> None:
+    """Refuse a VRT that names files which are not there or, unless they are allowed, lie outside of its folder."""
+    home = path.resolve().parent
+    pending, seen = [path.resolve()], set()
+    while pending:
+        vrt = pending.pop()
+        seen.add(vrt)
+        for source in vrt_sources(vrt, error):
+            if source.is_description or is_remote(source.name):
+                if not allow_remote:
+                    raise error(f"{path}: reads from {source.name[:200]}; give --allow-remote if you trust it to do so")
+                continue
+            target = source.resolved(vrt.parent)
+            if not allow_remote and not target.is_relative_to(home):
+                raise error(
+                    f"{path}: reads {source.name}, outside of its folder {home}; give --allow-remote if you trust it"
+                )
+            if not target.exists():
+                raise error(f"{path}: names the source {source.name}, which is not there; restore it or mend the VRT")
+            # What a source is, is told by its content: GDAL would open a VRT of any name.
+            if _driver(str(target), error) == "VRT" and target not in seen:
+                pending.append(target)
+
+
+def _driver(path: str, error: type[GeosegError]) -> str:
+    """The driver that a local file's content asks for."""
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):

@@ -1,4 +1,4 @@
-"""Scenes in one raster file: GeoTIFF, COG, VRT, JPEG 2000."""
+"""Scenes in one raster file: GeoTIFF, COG, VRT, JPEG 2000, by path or URL."""
 
 from __future__ import annotations
 
@@ -25,27 +25,45 @@ class GeoTiffScene:
     """A scene in one raster file, read window by window; each thread opens its own handle.
 
     A pixel is valid when every band used has data there: not its declared nodata, not NaN or infinite, and inside the
-    file's masks (internal, `.msk`, and alpha bands that are not used as data).
+    file's masks (internal, `.msk`, and alpha bands that are not used as data). Where bands are tagged with a scale or
+    an offset, values are what they stand for: pixel x scale + offset, as floating point.
 
     Raises:
         SceneError: missing, broken, complex, or without pixels a map could be drawn on.
         BandMismatchError: a band asked for is not there.
     """
 
-    def __init__(self, path: str | Path, *, bands: tuple[str, ...] | None = None, nodata: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        bands: tuple[str, ...] | None = None,
+        nodata: float | None = None,
+        scaling: tuple[float, float] | None = None,
+        allow_remote: bool = False,
+    ) -> None:
+        """Look at a file.
+
+        Args:
+            path: the file or URL.
+            bands: names or numbers of the bands to use, in that order.
+            nodata: value without data in every band, in place of what the file declares; a raw value, not a scaled one.
+            scaling: scale and offset of every band, in place of what the file is tagged with.
+            allow_remote: let a VRT read files outside of its folder.
+        """
         self.name = str(path)
         self._path = path
+        self._allow_remote = allow_remote
         self._local = threading.local()
-        with open_raster(path) as dataset:
+        with open_raster(path, allow_remote=allow_remote) as dataset:
             _refuse_unfit(dataset, self.name)
             self.grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
             names = _band_names(dataset)
             self._indexes = _select(bands, names, _alpha_indexes(dataset), self.name)
             self.bands = tuple(names[index - 1] for index in self._indexes)
-            dtypes = [dataset.dtypes[index - 1] for index in self._indexes]
-            self.dtype = str(np.result_type(*dtypes))
-            if np.dtype(self.dtype).kind == "c":
-                raise SceneError(f"{self.name}: has complex values; geoseg needs real ones, such as the amplitude")
+            self._raw_dtype = _dtype([dataset.dtypes[index - 1] for index in self._indexes], self.name)
+            self._scaling = _scaling(dataset, self._indexes, scaling)
+            self.dtype = self._raw_dtype if self._scaling is None else _scaled_dtype(self._raw_dtype)
             self._nodata = tuple(dataset.nodatavals[index - 1] if nodata is None else nodata for index in self._indexes)
             self._masks = _mask_indexes(dataset, self._indexes)
 
@@ -55,7 +73,7 @@ class GeoTiffScene:
         dataset = self._dataset()
         try:
             with gdal_settings():
-                values = dataset.read(self._indexes, window=window, out_dtype=self.dtype)
+                values = dataset.read(self._indexes, window=window, out_dtype=self._raw_dtype)
                 valid = np.ones(values.shape[1:], bool)
                 for index in self._masks:
                     valid &= self._mask(dataset, index, window) != 0
@@ -68,7 +86,20 @@ class GeoTiffScene:
                 valid &= band != nodata
             if band.dtype.kind == "f":
                 valid &= np.isfinite(band)
-        return values, valid
+        return self._scaled(values), valid
+
+    def release(self) -> None:
+        """Close this thread's handle; the next read opens another."""
+        if hasattr(self._local, "dataset"):
+            self._local.dataset.close()
+            del self._local.dataset
+
+    def _scaled(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self._scaling is None:
+            return values
+        scale, offset = (np.array(numbers, self.dtype)[:, None, None] for numbers in zip(*self._scaling, strict=True))
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.asarray(values * scale + offset, self.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_local"}
@@ -80,7 +111,7 @@ class GeoTiffScene:
     def _dataset(self) -> rasterio.DatasetReader:
         # GDAL handles must not be shared by threads.
         if not hasattr(self._local, "dataset"):
-            self._local.dataset = open_raster(self._path)
+            self._local.dataset = open_raster(self._path, allow_remote=self._allow_remote)
         return self._local.dataset
 
     @staticmethod
@@ -88,6 +119,29 @@ class GeoTiffScene:
         if dataset.colorinterp[index - 1] == ColorInterp.alpha:
             return np.asarray(dataset.read(index, window=window))
         return np.asarray(dataset.read_masks(index, window=window))
+
+
+def _dtype(dtypes: list[str], name: str) -> str:
+    if any("complex" in dtype for dtype in dtypes):
+        raise SceneError(f"{name}: has complex values; geoseg needs real ones, such as the amplitude")
+    return str(np.result_type(*dtypes))
+
+
+def _scaling(
+    dataset: rasterio.DatasetReader, indexes: tuple[int, ...], given: tuple[float, float] | None
+) -> tuple[tuple[float, float], ...] | None:
+    """Scale and offset of each band used, None where they change nothing."""
+    if given is not None:
+        pairs = (given,) * len(indexes)
+    else:
+        pairs = tuple((float(dataset.scales[i - 1]), float(dataset.offsets[i - 1])) for i in indexes)
+    # Some writers leave a scale of 0 where they mean none.
+    pairs = tuple((scale or 1.0, offset) for scale, offset in pairs)
+    return None if all(pair == (1.0, 0.0) for pair in pairs) else pairs
+
+
+def _scaled_dtype(raw: str) -> str:
+    return "float32" if np.dtype(raw).itemsize <= 2 or raw == "float32" else "float64"
 
 
 def _refuse_unfit(dataset: rasterio.DatasetReader, name: str) -> None:

@@ -1,0 +1,227 @@
+"""A scene laid on another grid while it is read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.warp import reproject, transform
+from rasterio.windows import Window
+
+from geoseg.errors import SceneError
+from geoseg.grid import Grid
+from geoseg.scene import Scene, require_inside
+
+RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
+_RADIUS = {"nearest": 1, "bilinear": 1, "cubic": 2, "average": 1}
+_MOST_PIXELS = 4_000_000
+"""Source pixels that are read at a time; where a finer scene is shrunk, more would be needed for one window."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegriddedScene:
+    """A scene on a grid that is not its own; pixels outside of it are invalid.
+
+    Where the two grids differ by whole pixels only, values are copied. Elsewhere they are resampled from valid pixels
+    alone, and a pixel is valid where the scene's pixel under its centre is. Windows of any cut agree, but for rounding
+    where the CRSs differ.
+
+    Attributes:
+        source: the scene.
+        grid: the grid to read it on; same kind of coordinates (both with a CRS, or both without).
+        resampling: "nearest", "bilinear", "cubic" or "average".
+    """
+
+    source: Scene
+    grid: Grid
+    resampling: str = "bilinear"
+
+    @property
+    def name(self) -> str:
+        """The scene's own name."""
+        return self.source.name
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The scene's own bands."""
+        return self.source.bands
+
+    @property
+    def dtype(self) -> str:
+        """The scene's own type."""
+        return self.source.dtype
+
+    def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Pixels of a window inside the grid; see `Scene.read`."""
+        require_inside(window, self.grid, self.name)
+        target = self.grid.crop(window)
+        values = np.zeros((len(self.bands), *target.shape), self.dtype)
+        valid = np.zeros(target.shape, bool)
+        if is_shifted(self.source.grid, self.grid):
+            self._copy(target, values, valid)
+        else:
+            self._resample(target, values, valid)
+        return values, valid
+
+    def _copy(self, target: Grid, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
+        own = self.source.grid
+        offset = ~own.transform @ target.transform
+        row, col = round(offset.f), round(offset.c)
+        part = _clipped(own, row, col, row + target.height, col + target.width)
+        if part is None:
+            return
+        inside = (
+            slice(int(part.row_off) - row, int(part.row_off + part.height) - row),
+            slice(int(part.col_off) - col, int(part.col_off + part.width) - col),
+        )
+        values[:, *inside], valid[inside] = self.source.read(part)
+
+    def _resample(self, target: Grid, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
+        part = self._needed(target)
+        if part is None:
+            return
+        if part.height * part.width > _MOST_PIXELS and max(target.shape) > 1:
+            self._resample_halves(target, values, valid)
+            return
+        found, mask = self.source.read(part)
+        if not mask.any():
+            return
+        own = self.source.grid.crop(part)
+        # Doubles hold what single precision would round.
+        exact = found.dtype.itemsize <= 2 or found.dtype == np.float32
+        known = np.where(mask, found, np.nan).astype(np.float32 if exact else np.float64, copy=False)
+        laid = np.full(values.shape, np.nan, known.dtype)
+        shrink = self._shrink()
+        _reproject(known, laid, own, target, self.resampling, np.nan, shrink)
+        covered = np.zeros(target.shape, np.uint8)
+        _reproject(mask.astype(np.uint8), covered, own, target, "nearest", 0, shrink)
+        valid[:] = (covered != 0) & np.isfinite(laid).all(axis=0)
+        laid[:, ~valid] = 0
+        values[:] = _rounded(laid, values.dtype)
+
+    def _resample_halves(self, target: Grid, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
+        height, width = target.shape
+        if height >= width:
+            parts = [Window(0, 0, width, height // 2), Window(0, height // 2, width, height - height // 2)]
+        else:
+            parts = [Window(0, 0, width // 2, height), Window(width // 2, 0, width - width // 2, height)]
+        for part in parts:
+            inside = part.toslices()
+            self._resample(target.crop(part), values[:, *inside], valid[inside])
+
+    def _needed(self, target: Grid) -> Window | None:
+        """The window of the scene that the pixels of `target` depend on, None when they lie outside of it."""
+        own = self.source.grid
+        cols, rows = pixel_places(target, own)
+        if not len(cols):
+            return None
+        margin = math.ceil(_RADIUS[self.resampling] * max(self._shrink())) + 2
+        return _clipped(
+            own,
+            math.floor(rows.min()) - margin,
+            math.floor(cols.min()) - margin,
+            math.ceil(rows.max()) + margin,
+            math.ceil(cols.max()) + margin,
+        )
+
+    def _shrink(self) -> tuple[float, float]:
+        """Pixels of the scene in one of the grid along its columns and rows, at the scene's middle; 1 for fewer."""
+        own = self.source.grid
+        middle = Window(own.width // 2, own.height // 2, 1, 1)
+        cols, rows = pixel_places(own.crop(middle), self.grid)
+        sizes = (np.ptp(cols), np.ptp(rows)) if len(cols) else (1.0, 1.0)
+        # A picture of a pixel that is turned a little is a little wider; that shrinks nothing.
+        across, down = (1 / size if 0 < size < 0.9 else 1.0 for size in sizes)
+        return float(across), float(down)
+
+
+def is_shifted(own: Grid, other: Grid) -> bool:
+    """True when two grids have the same CRS and pixels that coincide, to a thousandth of a pixel over the extent."""
+    if own.crs != other.crs:
+        return False
+    offset = ~own.transform @ other.transform
+    drift = max(abs(offset.a - 1), abs(offset.b), abs(offset.d), abs(offset.e - 1)) * max(other.shape)
+    return bool(drift < 1e-3 and abs(offset.c - round(offset.c)) < 1e-3 and abs(offset.f - round(offset.f)) < 1e-3)
+
+
+def on_grid(scene: Scene, grid: Grid, resampling: str) -> Scene:
+    """The scene read on a grid; the scene itself where that is its own."""
+    offset = ~scene.grid.transform @ grid.transform
+    is_own = scene.grid.shape == grid.shape and is_shifted(scene.grid, grid) and abs(offset.c) + abs(offset.f) < 0.5
+    return scene if is_own else RegriddedScene(scene, grid, resampling)
+
+
+def overlaps(own: Grid, other: Grid) -> bool:
+    """True when two grids share ground, judged by points on them."""
+    cols, rows = pixel_places(own, other)
+    if not len(cols):
+        return False
+    return bool(cols.max() > 0 and rows.max() > 0 and cols.min() < other.width and rows.min() < other.height)
+
+
+def pixel_places(grid: Grid, on: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Columns and rows, in pixels of `on`, of points along the edges and inside of `grid`; those it can place."""
+    rows, cols = (np.linspace(0, length, 21) for length in grid.shape)
+    col, row = (axis.ravel() for axis in np.meshgrid(cols, rows))
+    x, y = _apply(grid.transform, col, row)
+    if grid.crs != on.crs:
+        x, y = (np.asarray(axis) for axis in transform(grid.crs, on.crs, x, y))
+    inside = np.isfinite(x) & np.isfinite(y)
+    return _apply(~on.transform, x[inside], y[inside])
+
+
+def _apply(t: Affine, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
+
+
+def require_same_kind(scene: Scene, grid: Grid, of: str) -> None:
+    """Refuse to lay a scene with a CRS on a grid without one, or the other way round."""
+    if (scene.grid.crs is None) != (grid.crs is None):
+        lacking, having = (scene.name, of) if scene.grid.crs is None else (of, scene.name)
+        raise SceneError(f"{lacking}: has no CRS and {having} has one, so neither can be laid on the other; assign it")
+
+
+def _clipped(grid: Grid, top: int, left: int, bottom: int, right: int) -> Window | None:
+    top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, grid.height), min(right, grid.width)
+    return Window(left, top, right - left, bottom - top) if top < bottom and left < right else None
+
+
+def _reproject(
+    values: npt.NDArray[Any],
+    out: npt.NDArray[Any],
+    own: Grid,
+    target: Grid,
+    resampling: str,
+    nodata: float,
+    shrink: tuple[float, float],
+) -> None:
+    # Without a CRS both are in the same plain coordinates; any projected CRS stands for them.
+    plain = "EPSG:3857"
+    reproject(
+        values,
+        out,
+        src_transform=own.transform,
+        src_crs=own.crs or plain,
+        dst_transform=target.transform,
+        dst_crs=target.crs or plain,
+        src_nodata=nodata,
+        dst_nodata=nodata,
+        resampling=Resampling[resampling],
+        # Left to itself GDAL takes these from the window, and windows would not agree.
+        tolerance=0,
+        XSCALE=1 / shrink[0],
+        YSCALE=1 / shrink[1],
+        num_threads=1,
+    )
+
+
+def _rounded(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    if dtype.kind not in "iu":
+        return values.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    return np.asarray(np.clip(np.rint(values), limits.min, limits.max), dtype)
