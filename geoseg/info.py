@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from rasterio.windows import Window
 
-from geoseg.chips.index import read_index
+from geoseg.chips.index import DESCRIPTION, read_index
+from geoseg.chips.split import SPLITS
 from geoseg.class_raster import LEGEND_TAG, open_class_raster
 from geoseg.errors import SceneError
 from geoseg.grid import Grid
 from geoseg.model import read_spec
 from geoseg.raster import is_raster, open_raster
-from geoseg.readers import open_scene
+from geoseg.readers import ReadOptions, Words, find_source, open_scene
 from geoseg.scene import Scene
 from geoseg.vector import read_vector
 
@@ -40,12 +41,29 @@ class Info:
         return "\n".join([f"{self.path}: {self.kind}", *lines])
 
 
-def info(path: str | Path) -> Info:
-    """Describe a file or folder.
+def info(path: Words, **reading: Unpack[ReadOptions]) -> Info:
+    """Describe a file or folder, or the scene that several files make.
+
+    Args:
+        path: one path, or several with `join`.
+        **reading: how a scene is read, see `geoseg.readers.ReadOptions`.
 
     Raises:
         GeosegError: it is nothing that geoseg knows, or broken.
     """
+    words = [path] if isinstance(path, str | Path) else list(path)
+    one = words[0]
+    if len(words) > 1 or reading.get("join") is not None or _is_product(one):
+        source = find_source(words, **reading)
+        return Info(source.name, "scene", _scene_facts(source.open()) | {"files": len(source.files)})
+    return _one(one, reading)
+
+
+def _is_product(path: str | Path) -> bool:
+    return Path(path).is_dir() and not (Path(path) / DESCRIPTION).exists()
+
+
+def _one(path: str | Path, reading: ReadOptions) -> Info:
     local = Path(path)
     if local.is_dir():
         return Info(str(path), "chips", _chip_facts(local))
@@ -57,7 +75,7 @@ def info(path: str | Path) -> Info:
         and local.suffix.lower() in {".gpkg", ".geojson", ".parquet", ".fgb", ".shp"}
     ):
         return Info(str(path), "vector", _vector_facts(local))
-    with open_raster(path) as dataset:
+    with open_raster(path, allow_remote=reading.get("allow_remote", False)) as dataset:
         is_map = LEGEND_TAG in dataset.tags()
         layout = (
             {"format": dataset.driver, "blocks": "{} x {}".format(*dataset.block_shapes[0])} if dataset.count else {}
@@ -67,7 +85,7 @@ def info(path: str | Path) -> Info:
         return Info(
             str(path), "map", _grid_facts(raster.grid) | {"classes": _classes(raster.legend.to_dict())} | layout
         )
-    return Info(str(path), "scene", _scene_facts(open_scene(path)) | layout)
+    return Info(str(path), "scene", _scene_facts(open_scene(path, **reading)) | layout)
 
 
 def _scene_facts(scene: Scene) -> dict[str, Any]:
@@ -121,7 +139,7 @@ def _chip_facts(folder: Path) -> dict[str, Any]:
         + ", ".join(
             f"{name} {count:,}" for name, count in zip(index.legend.names, index.counts(split).sum(0), strict=True)
         )
-        for split in ("train", "val", "test")
+        for split in dict.fromkeys([*SPLITS, *sorted(index.frame["split"].unique())])
     }
     return {"bands": list(index.bands), "classes": _classes(index.legend.to_dict()), **splits, "options": index.options}
 

@@ -2,17 +2,21 @@
 
 Every writer works in a hidden folder beside the output. Only when all is written, read back and flushed to disk do the
 files take their names, the main one last. A run that dies leaves nothing but that folder, and the next run of the same
-command takes it over. A lock inside it keeps two runs from writing one output.
+command takes it over: from the start, or, where the work has a key that says it is the same, from where it stopped. A
+lock inside it keeps two runs from writing one output.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -21,7 +25,7 @@ from geoseg.errors import OutputError, OutputExistsError
 MARKER = ".geoseg"
 """A folder that geoseg made holds a file of this name, which lists its files; only such folders are ever replaced."""
 
-_LOCK, _SCRATCH = ".geoseg-lock", ".geoseg-scratch"
+_LOCK, _SCRATCH, _KEY = ".geoseg-lock", ".geoseg-scratch", ".geoseg-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +82,20 @@ def refuse_existing(target: Path, overwrite: bool, beside: tuple[str, ...] = ())
 
 
 @contextmanager
-def new_output(target: Path, *, overwrite: bool = False, beside: tuple[str, ...] = ()) -> Iterator[Workspace]:
+def new_output(
+    target: Path, *, overwrite: bool = False, beside: tuple[str, ...] = (), key: str | None = None
+) -> Iterator[Workspace]:
     """Make an output (a file with others beside it, or a folder) that appears under its name only when complete.
 
     Inside the block, write `workspace.main` and the files beside it. On leaving it they are flushed to disk and
-    renamed, the main one last; on an error everything is removed.
+    renamed, the main one last; on an error everything is removed, unless the work can go on from there.
 
     Args:
         target: the output.
         overwrite: replace what is there.
         beside: names of the files that will stand beside it.
+        key: what makes two runs the same work (see `fingerprint`). With it, a run that was killed, stopped or found the
+            disk full leaves what it made, and a run of the same key finds it; the caller knows what is complete.
 
     Raises:
         OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false.
@@ -99,8 +107,9 @@ def new_output(target: Path, *, overwrite: bool = False, beside: tuple[str, ...]
         refuse_foreign(target)
     folder = target.parent / f".{target.name}.partial"
     with _locked(folder, target):
+        keep = False
         try:
-            _clear(folder)
+            _begin(folder, key)
             workspace = Workspace(target, folder)
             yield workspace
             if not workspace.main.exists():
@@ -108,9 +117,39 @@ def new_output(target: Path, *, overwrite: bool = False, beside: tuple[str, ...]
             refuse_existing(target, overwrite, beside)
             _publish(workspace, beside)
         except OSError as error:
+            keep = key is not None
             raise _translated(error, target) from error
+        except (OutputError, KeyboardInterrupt, SystemExit):
+            keep = key is not None
+            raise
         finally:
-            _clear(folder)
+            if not keep:
+                _clear(folder)
+
+
+def fingerprint(options: dict[str, Any], files: Iterable[str | Path]) -> str:
+    """What makes two runs the same: their options, and the files they read, as they are now.
+
+    Args:
+        options: plain values.
+        files: paths; those that are not there (URLs) count by name.
+    """
+    stamps = []
+    for path in files:
+        local = Path(path).absolute()
+        status = local.stat() if local.exists() else None
+        stamps.append((str(local), status.st_size, status.st_mtime_ns) if status else (str(path),))
+    text = json.dumps([options, stamps], default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _begin(folder: Path, key: str | None) -> None:
+    """Empty the folder, unless it holds what an earlier run of the same work made."""
+    path = folder / _KEY
+    if key is None or not path.is_file() or path.read_text(encoding="utf-8") != key:
+        _clear(folder)
+    if key is not None:
+        path.write_text(key, encoding="utf-8")
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -6,7 +6,6 @@ anew. What the run was asked for is written down first, so that results of two d
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -27,15 +26,17 @@ from geoseg.assessment import baseline
 from geoseg.assessment.compare import Regions, compare
 from geoseg.assessment.evaluate import EvaluateResult, Pair, evaluate_pairs
 from geoseg.assessment.pixel_map import PixelMap
+from geoseg.chips.cutter import safe
 from geoseg.chips.dataset import labelled_pixels
 from geoseg.chips.index import ChipIndex, read_index
-from geoseg.chips.tiler import open_pairs, tile
+from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
+from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
 from geoseg.errors import OutputError, OutputExistsError
-from geoseg.labels import Labels
-from geoseg.output import refuse_existing, refuse_foreign
+from geoseg.legend import Legend
+from geoseg.output import fingerprint, refuse_existing, refuse_foreign
 from geoseg.prediction.predict import predict
-from geoseg.scene import Scene
+from geoseg.readers import Source
 from geoseg.training.fit import beside as beside_model
 from geoseg.training.fit import train
 from geoseg.vectors.vectorize import vectorize
@@ -79,10 +80,6 @@ def run(
     labels: str | Path,
     output: str | Path,
     *,
-    class_field: str | None = None,
-    legend: str | Path | None = None,
-    bands: tuple[str, ...] | None = None,
-    nodata: float | None = None,
     tiling: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     simplify: float = 1.0,
@@ -90,17 +87,14 @@ def run(
     device: str = "auto",
     seed: int = 0,
     overwrite: bool = False,
+    **inputs: Unpack[InputOptions],
 ) -> RunResult:
     """Do the whole job: from scenes and labels to maps, polygons, a model and a report.
 
     Args:
-        scenes: one or more scenes, or a folder of them.
-        labels: polygons or a class raster, or a folder with a file for each scene.
+        scenes: one or more scenes, or a folder of them, as `geoseg.tile` takes them.
+        labels: polygons, points, lines or a class raster, or a folder with a file for each scene.
         output: folder to make: chips/, model.safetensors, map.tif, map.gpkg and report/ (maps/ for several scenes).
-        class_field: column of the polygons that holds the class.
-        legend: a legend.toml.
-        bands: names or numbers of the bands to use.
-        nodata: value without data, in place of what the scenes declare.
         tiling: further options of `geoseg.tile`.
         training: further options of `geoseg.train`.
         simplify: tolerance of the polygons, in pixels.
@@ -108,6 +102,7 @@ def run(
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of everything drawn at random.
         overwrite: begin anew when the folder holds another run.
+        **inputs: how scenes and labels are read, see `geoseg.chips.pairs.InputOptions`.
 
     Raises:
         GeosegError: see the classes of `geoseg.errors`; complete steps stay, and the same command goes on from them.
@@ -118,10 +113,7 @@ def run(
     given = {
         "scenes": paths,
         "labels": str(labels),
-        "class_field": class_field,
-        "legend": str(legend) if legend else None,
-        "bands": bands,
-        "nodata": nodata,
+        "inputs": inputs,
         "tiling": tiling or {},
         "training": training or {},
         "simplify": simplify,
@@ -129,33 +121,35 @@ def run(
         "device": device,
         "seed": seed,
     }
-    common: dict[str, Any] = {"class_field": class_field, "legend": legend, "bands": bands, "nodata": nodata}
-    sources = open_pairs(paths, Path(labels), **common)
-    files = [Path(scene.name) for scene, _ in sources] + [own.path for _, own in sources]
+    pairs = open_pairs(paths, labels, **inputs)
+    files: list[str | Path] = [file for pair in pairs for file in (*pair.source.files, pair.labels.path)]
+    given_legend = inputs.get("legend")
+    if given_legend is not None and not isinstance(given_legend, Legend):
+        files.append(given_legend)
     with _Steps.open(output, given, files, overwrite) as steps:
         chips, model, report = output / "chips", output / "model.safetensors", output / "report"
         work: Callable[[], object] = partial(
-            tile, paths, labels, chips, seed=seed, overwrite=True, **common, **(tiling or {})
+            tile, paths, labels, chips, seed=seed, overwrite=True, **inputs, **(tiling or {})
         )
         steps.do("tile", work, chips)
         learn = partial(train, seed=seed, device=device, overwrite=True, **(training or {}))
         steps.do("train", partial(learn, chips, model), model, *(output / name for name in beside_model(model)))
         index = read_index(chips)
-        maps, layers = _output_names(output, files[: len(sources)], polygons)
-        for (scene, _), target, layer in zip(sources, maps, layers, strict=True):
-            work = partial(predict, model, scene, target, device=device, overwrite=True)
+        maps, layers = _output_names(output, [pair.source for pair in pairs], polygons)
+        for pair, target, layer in zip(pairs, maps, layers, strict=True):
+            work = partial(predict, model, pair.scene, target, device=device, overwrite=True)
             steps.do(f"predict {target.name}", work, target, *(target.parent / name for name in beside_map(target)))
             work = partial(vectorize, target, layer, simplify=simplify, overwrite=True)
             steps.do(f"vectorize {layer.name}", work, layer)
         judged_on, split = _judge(index)
-        pairs = _pairs(index, split, sources, maps)
         scores = evaluate_pairs(
-            pairs,
+            _judged(index, split, pairs, maps),
             report,
-            class_field=class_field,
-            baseline={"per pixel": _baseline(index, sources, split)},
+            class_field=inputs.get("class_field"),
+            baseline={"per pixel": _baseline(index, pairs, split)},
             curves=output / "model.metrics.csv",
             overwrite=True,
+            **labelling(inputs),
         )
         steps.finish(asdict(scores), report)
     return RunResult(
@@ -188,14 +182,14 @@ class _Steps:
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path, given: dict[str, Any], files: list[Path], overwrite: bool) -> Iterator[_Steps]:
+    def open(cls, folder: Path, given: dict[str, Any], files: list[str | Path], overwrite: bool) -> Iterator[_Steps]:
         """Keep the folder of a run to this process.
 
         Raises:
             OutputExistsError: the folder holds something else.
             OutputError: it cannot be made, or another run is at work in it.
         """
-        key = _key(given, files)
+        key = fingerprint({"version": __version__} | given, files)
         if not folder.exists():
             refuse_existing(folder, overwrite)
             folder.mkdir()
@@ -265,23 +259,12 @@ def _remove(folder: Path, files: list[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _key(given: dict[str, Any], files: list[Path]) -> str:
-    """What makes two runs the same: version, options, and the files as they are now."""
-    stamps: list[tuple[Any, ...]] = [
-        (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()
-    ]
-    if given["legend"]:
-        stamps.append((given["legend"], Path(given["legend"]).read_text(encoding="utf-8")))
-    text = json.dumps([__version__, given, stamps], default=str, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _output_names(output: Path, scenes: list[Path], extension: str) -> tuple[list[Path], list[Path]]:
+def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[list[Path], list[Path]]:
     if len(scenes) == 1:
         return [output / "map.tif"], [output / f"map{extension}"]
     for folder in ("maps", "polygons"):
         (output / folder).mkdir(exist_ok=True)
-    stems = [scene.stem for scene in scenes]
+    stems = [safe(scene.stem) for scene in scenes]
     unique = len(set(stems)) == len(stems)
     names = stems if unique else [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
     return [output / "maps" / f"{name}.tif" for name in names], [
@@ -298,25 +281,25 @@ def _judge(index: ChipIndex) -> tuple[str, str]:
     return "training labels", "train"
 
 
-def _pairs(index: ChipIndex, split: str, sources: list[tuple[Scene, Labels]], maps: list[Path]) -> list[Pair]:
+def _judged(index: ChipIndex, split: str, pairs: list[LabelledScene], maps: list[Path]) -> list[Pair]:
     """The maps of scenes that have chips of the split, to be judged inside of these."""
     frame = index.of(split)
-    pairs = []
-    for number, ((scene, labels), mapped) in enumerate(zip(sources, maps, strict=True)):
+    judged = []
+    for number, (pair, mapped) in enumerate(zip(pairs, maps, strict=True)):
         own: gpd.GeoDataFrame = frame[frame["scene"] == number]
         if not own.empty:
-            pairs.append(Pair(mapped, labels.path, scene=scene.name, regions=own[[own.geometry.name]]))
-    return pairs
+            judged.append(Pair(mapped, Path(pair.labels.path), pair.source, own[[own.geometry.name]]))
+    return judged
 
 
-def _baseline(index: ChipIndex, sources: list[tuple[Scene, Labels]], split: str) -> Accuracy:
+def _baseline(index: ChipIndex, pairs: list[LabelledScene], split: str) -> Accuracy:
     """What a classifier that sees one pixel at a time reaches on the same ground, trained on the same labels."""
     classifier = baseline.fit(*labelled_pixels(index, "train"), len(index.legend))
     matrix: Matrix = np.zeros((len(index.legend), len(index.legend)), np.int64)
-    for number, (scene, labels) in enumerate(sources):
+    for number, pair in enumerate(pairs):
         chips = index.of(split)
         own = chips[chips["scene"] == number]
         if not own.empty:
-            rival = PixelMap(scene, classifier, index.statistics, index.legend)
-            matrix += compare(rival, labels, Regions.of(own, scene.grid, split)).matrix
+            rival = PixelMap(pair.scene, classifier, index.statistics, index.legend)
+            matrix += compare(rival, pair.labels, Regions.of(own, pair.scene.grid, split)).matrix
     return Accuracy(matrix)

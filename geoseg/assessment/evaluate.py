@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -16,9 +17,10 @@ from geoseg.assessment.report import MOST_PICTURES, Judged, Report, write_report
 from geoseg.class_raster import ClassRaster, open_class_raster
 from geoseg.confusion import Accuracy
 from geoseg.errors import MapError, OptionError
-from geoseg.labels import open_labels
+from geoseg.labels import LabelOptions, Labels, open_labels
 from geoseg.legend import Legend, read_legend
 from geoseg.output import new_output
+from geoseg.readers import Source, find_source
 from geoseg.vector import read_vector
 
 
@@ -35,7 +37,7 @@ class Pair:
 
     map_path: Path
     reference: Path
-    scene: str | Path | None = None
+    scene: Source | None = None
     regions: gpd.GeoDataFrame | Path | None = None
 
 
@@ -137,6 +139,7 @@ def evaluate(
     baseline: Mapping[str, Accuracy] | None = None,
     curves: str | Path | None = None,
     overwrite: bool = False,
+    **labelling: Unpack[LabelOptions],
 ) -> EvaluateResult:
     """Compare a map with a reference and write a report.
 
@@ -154,6 +157,7 @@ def evaluate(
         baseline: accuracies of rivals on the same pixels and classes, by name, to show side by side.
         curves: metrics.csv of the training, to draw its curves.
         overwrite: replace the report if it is there.
+        **labelling: how the reference is read, see `geoseg.labels.LabelOptions`.
 
     Raises:
         MapError: the map is no class raster.
@@ -163,8 +167,9 @@ def evaluate(
         OutputError: the report exists already or cannot be written.
     """
     where = Path(regions) if isinstance(regions, str) else regions
+    source = None if scene is None else find_source(scene)
     return evaluate_pairs(
-        [Pair(Path(map_path), Path(reference), scene, where)],
+        [Pair(Path(map_path), Path(reference), source, where)],
         output,
         class_field=class_field,
         legend=legend,
@@ -172,6 +177,7 @@ def evaluate(
         baseline=baseline,
         curves=curves,
         overwrite=overwrite,
+        **labelling,
     )
 
 
@@ -185,6 +191,7 @@ def evaluate_pairs(
     baseline: Mapping[str, Accuracy] | None = None,
     curves: str | Path | None = None,
     overwrite: bool = False,
+    **labelling: Unpack[LabelOptions],
 ) -> EvaluateResult:
     """Compare several maps of one legend with their references, in one confusion matrix and one report.
 
@@ -203,7 +210,13 @@ def evaluate_pairs(
         rivals = _checked(baseline or {}, len(maps[0].legend))
         training = None if curves is None else read_curves(Path(curves))
         judged = tuple(
-            _judged(pair, mapped, class_field, bands, number < MOST_PICTURES)
+            _judged(
+                pair,
+                mapped,
+                open_labels(pair.reference, field=class_field, legend=mapped.legend, **labelling),
+                bands,
+                pictured=number < MOST_PICTURES,
+            )
             for number, (pair, mapped) in enumerate(zip(pairs, maps, strict=True))
         )
         report = Report(maps[0].legend, judged, rivals, training)
@@ -219,14 +232,14 @@ def _refuse_other_legends(maps: list[ClassRaster]) -> None:
 
 
 def _judged(
-    pair: Pair, mapped: ClassRaster, class_field: str | None, bands: tuple[str, ...] | None, pictured: bool
+    pair: Pair, mapped: ClassRaster, labels: Labels, bands: tuple[str, ...] | None, *, pictured: bool
 ) -> Judged:
-    labels = open_labels(pair.reference, field=class_field, legend=mapped.legend)
     regions = _regions(pair.regions, mapped)
     comparison = compare(mapped, labels, regions, longest=LONGEST if pictured else 1)
     picture = None if pair.scene is None or not pictured else composite(pair.scene, comparison.preview.grid, bands)
     name = None if regions is None else regions.name
-    return Judged(pair.map_path, pair.reference, pair.scene, name, comparison, picture)
+    scene = None if pair.scene is None else pair.scene.name
+    return Judged(pair.map_path, pair.reference, scene, name, comparison, picture)
 
 
 def _regions(regions: gpd.GeoDataFrame | Path | None, mapped: ClassRaster) -> Regions | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,9 @@ from geoseg.errors import SceneError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE
 from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
-from geoseg.readers import open_scene
+from geoseg.readers import Source, on_grid
+from geoseg.readers.geotiff import GeoTiffScene
+from geoseg.scene import band_places
 
 Indices = npt.NDArray[np.uint8]
 Image = npt.NDArray[np.uint8]
@@ -25,7 +26,12 @@ Image = npt.NDArray[np.uint8]
 LONGEST = 1000
 """Longest side of a picture, in pixels."""
 
-_COLORS = ((r"\bred\b", ColorInterp.red), (r"\bgreen\b", ColorInterp.green), (r"\bblue\b", ColorInterp.blue))
+# By name, or by the number that the band has on Sentinel-2 and Landsat 8.
+_COLORS = (
+    (r"\b(red|b0?4)\b", ColorInterp.red),
+    (r"\b(green|b0?3)\b", ColorInterp.green),
+    (r"\b(blue|b0?2)\b", ColorInterp.blue),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,14 +78,14 @@ def _centres(length: int, step: int) -> npt.NDArray[np.int64]:
     return np.minimum(np.arange(-(-length // step)) * step + step // 2, length - 1)
 
 
-def composite(path: str | Path, grid: Grid, bands: tuple[str, ...] | None = None) -> Image:
+def composite(source: Source, grid: Grid, bands: tuple[str, ...] | None = None) -> Image:
     """Read a scene as a picture on a (coarse) grid.
 
     Red, green and blue are found by the file's colour interpretation or the bands' names, else the first three bands
     are taken, or one alone as grey. Each is stretched from its 2nd to its 98th percentile.
 
     Args:
-        path: the scene.
+        source: the scene.
         grid: where to put it.
         bands: the bands to choose from, all by default.
 
@@ -89,22 +95,38 @@ def composite(path: str | Path, grid: Grid, bands: tuple[str, ...] | None = None
     Raises:
         SceneError: it cannot be read, or has no data on the grid.
     """
-    scene = open_scene(path, bands=bands)
-    with open_raster(path) as dataset:
-        names = [text or f"band_{number}" for number, text in enumerate(dataset.descriptions, start=1)]
-        chosen = _red_green_blue(scene.bands, names, dataset.colorinterp)
-        try:
-            with gdal_settings():
-                values, valid = _read_on(dataset, chosen, grid)
-        except GDAL_ERRORS as error:
-            raise SceneError(f"{path}: cannot be read for a picture: {first_line(error)}") from error
+    scene = source.open()
+    if isinstance(scene, GeoTiffScene):
+        values, valid = _from_file(source, scene, grid, bands)
+    else:
+        places = _red_green_blue(scene.bands, list(scene.bands), (ColorInterp.undefined,) * len(scene.bands))
+        values, valid = on_grid(scene, grid, "average").read(grid.window)
+        values = values[[place - 1 for place in places]].astype(np.float32)
     valid &= np.isfinite(values).all(axis=0)
     if not valid.any():
-        raise SceneError(f"{path}: has no data where the map lies; give the scene that the map was made from")
+        raise SceneError(f"{source.name}: has no data where the map lies; give the scene that the map was made from")
     image = np.zeros((*grid.shape, 4), np.uint8)
     image[..., :3] = np.moveaxis(_stretched(values, valid), 0, -1)
     image[..., 3] = np.where(valid, 255, 0)
     return image
+
+
+def _from_file(
+    source: Source, scene: GeoTiffScene, grid: Grid, bands: tuple[str, ...] | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Red, green and blue of one file, from its overviews where it has any."""
+    used = (
+        scene.bands
+        if bands is None
+        else tuple(scene.bands[place] for place in band_places(bands, scene.bands, scene.name))
+    )
+    with open_raster(scene.name, allow_remote=bool(source.options.get("allow_remote"))) as dataset:
+        names = [text or f"band_{number}" for number, text in enumerate(dataset.descriptions, start=1)]
+        try:
+            with gdal_settings():
+                return _read_on(dataset, _red_green_blue(used, names, dataset.colorinterp), grid)
+        except GDAL_ERRORS as error:
+            raise SceneError(f"{scene.name}: cannot be read for a picture: {first_line(error)}") from error
 
 
 def _red_green_blue(used: tuple[str, ...], names: list[str], kinds: tuple[ColorInterp, ...]) -> list[int]:

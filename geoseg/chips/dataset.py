@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from rasterio.windows import Window
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from geoseg.chips.augment import d4, jitter
 from geoseg.chips.index import ChipIndex
-from geoseg.class_raster import ClassRaster
-from geoseg.errors import ChipError, GeosegError
-from geoseg.grid import Grid
+from geoseg.chips.store import open_store
 from geoseg.legend import IGNORE
-from geoseg.readers import open_scene
 
 Draw = tuple[int, int | None]
 """Number of a chip in its split, and the seed of its augmentation (None for none)."""
@@ -36,17 +32,16 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, index: ChipIndex, split: str, *, strength: float = 0.5) -> None:
         """Read chips of `split`; `strength` is that of the radiometric jitter of seeded draws."""
-        frame = index.of(split)
-        self._index = index
-        self._images = frame["image"].tolist()
-        self._labels = frame["label"].tolist()
+        self._statistics = index.statistics
+        self._store = open_store(index)
+        self._chips = index.rows(split)
         self._strength = strength
         self._size = int(index.frame[["height", "width"]].to_numpy().max())
         self._kept: dict[int, tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]] = {}
         self._room = KEPT_BYTES
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._chips)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
         number, seed = draw
@@ -69,23 +64,13 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         return image, label
 
     def _decode(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        index = self._index
-        try:
-            scene = open_scene(index.folder / self._images[number])
-            values, valid = scene.read(scene.grid.window)
-            label = self._read_label(number, scene.grid)
-        except GeosegError as error:
-            raise ChipError(f"{error}; the chips have changed since they were cut, make them again") from error
-        image = index.statistics.scale(values, valid)
+        values, valid, label = self._store.read(self._chips[number])
+        image = self._statistics.scale(values, valid)
         below, right = self._size - image.shape[1], self._size - image.shape[2]
         if below or right:
             image = np.pad(image, ((0, 0), (0, below), (0, right)), mode="reflect")
             label = np.pad(label, ((0, below), (0, right)), constant_values=IGNORE)
         return image, label
-
-    def _read_label(self, number: int, grid: Grid) -> npt.NDArray[np.uint8]:
-        path = self._index.folder / self._labels[number]
-        return ClassRaster(path, grid, self._index.legend, ChipError).read(Window(0, 0, grid.width, grid.height))
 
 
 class ClassBalancedSampler(Sampler[Draw]):

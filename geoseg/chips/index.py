@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -17,11 +17,24 @@ from geoseg.legend import Legend
 from geoseg.raster import first_line
 from geoseg.statistics import BandStatistics
 
-FORMAT = 1
+FORMAT = 2
 INDEX = "index.parquet"
 DESCRIPTION = "chips.json"
 MAX_BYTES = 10_000_000
-COLUMNS = ("image", "label", "split", "scene", "row", "col", "height", "width")
+ORIGIN = ("sources", "label_files", "label_options", "fingerprint")
+
+
+class ChipRow(NamedTuple):
+    """Where the pixels of a chip are: its files, and its window of its scene; `COLUMNS` of the index."""
+
+    image: str
+    label: str
+    split: str
+    scene: int
+    row: int
+    col: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,7 @@ class ChipIndex:
         statistics: of the bands, over the training chips.
         ground_sample_distance: of the scenes, in metres, None when they have no CRS.
         options: how the chips were made, as in chips.json.
+        origin: the scenes and labels they were cut from, as in chips.json.
     """
 
     folder: Path
@@ -46,14 +60,27 @@ class ChipIndex:
     statistics: BandStatistics
     ground_sample_distance: float | None
     options: dict[str, Any]
+    origin: dict[str, Any]
+
+    @property
+    def is_virtual(self) -> bool:
+        """True when the chips have no files and are read from the scenes."""
+        return bool(self.options.get("virtual"))
 
     def of(self, split: str) -> gpd.GeoDataFrame:
         """The chips of one split."""
         return self.frame[self.frame["split"] == split]
 
+    def rows(self, split: str) -> list[ChipRow]:
+        """The chips of one split, to be read from a store."""
+        return [ChipRow(*values) for values in self.of(split)[list(COLUMNS)].itertuples(index=False, name=None)]
+
     def counts(self, split: str) -> npt.NDArray[np.int64]:
         """Labelled pixels (chips, classes) of one split."""
         return np.asarray(self.of(split)[count_columns(self.legend)], np.int64)
+
+
+COLUMNS = ChipRow._fields
 
 
 def count_columns(legend: Legend) -> list[str]:
@@ -67,11 +94,16 @@ def write_index(folder: Path, frame: gpd.GeoDataFrame, description: dict[str, An
     (folder / DESCRIPTION).write_text(json.dumps({"format": FORMAT} | description, indent=1), encoding="utf-8")
 
 
-def read_index(folder: str | Path) -> ChipIndex:
+def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
     """Open a chip folder.
 
+    Args:
+        folder: what `geoseg.tile` made.
+        fold: of chips that were cut in folds, the one that is held out as validation; all others are for training.
+            Without it, splits are the folds.
+
     Raises:
-        ChipError: it is not one, is broken, or is from a newer geoseg.
+        ChipError: it is not one, is broken, is from a newer geoseg, or has no such fold.
         LeakError: chips of different splits share ground.
     """
     folder = Path(folder)
@@ -90,9 +122,10 @@ def read_index(folder: str | Path) -> ChipIndex:
             frame,
             tuple(str(band) for band in description["bands"]),
             Legend.from_dict(description["legend"]),
-            BandStatistics.from_dict(description["statistics"]),
+            BandStatistics.from_dict(_of_fold(description, fold, folder)),
             description["ground_sample_distance"],
             dict(description["options"]),
+            {name: description.get(name) for name in ORIGIN},
         )
         gap = int(index.options["gap"])
         missing = {*COLUMNS, *count_columns(index.legend)} - set(frame.columns)
@@ -103,7 +136,22 @@ def read_index(folder: str | Path) -> ChipIndex:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, LegendError) as error:
         raise ChipError(f"{folder}: its index cannot be read: {first_line(error)}; make the chips again") from error
     check_leaks(frame, gap, str(folder))
+    if fold is not None:
+        frame["split"] = np.where(frame["split"] == f"fold_{fold}", "val", "train")
     return index
+
+
+def _of_fold(description: dict[str, Any], fold: int | None, folder: Path) -> dict[str, list[float]]:
+    """The statistics to use."""
+    statistics: dict[str, Any] = description["statistics"]
+    folds = description["options"].get("folds")
+    if folds is None:
+        if fold is not None:
+            raise ChipError(f"{folder}: was not cut in folds; leave --fold out, or cut it with 'geoseg tile --folds'")
+        return statistics
+    if fold is not None and not 0 <= fold < folds:
+        raise ChipError(f"{folder}: has no fold {fold}; it was cut in {folds}, 0 to {folds - 1}")
+    return dict(statistics[f"fold_{fold or 0}"])
 
 
 def check_leaks(frame: gpd.GeoDataFrame, gap: int, name: str) -> None:

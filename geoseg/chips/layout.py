@@ -1,126 +1,43 @@
-"""Where chips go: chip and block size chosen from the labels, and a split for every block or scene."""
+"""Where chips go: sizes chosen from the labels, and windows that each belong to one split."""
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.windows import Window
 
-from geoseg import progress
-from geoseg.chips.split import BlockLayout, Shares, assign
-from geoseg.errors import ChipError, LabelError, OptionError
+from geoseg.chips.areas import SplitAreas
+from geoseg.chips.cells import CellCounts
+from geoseg.chips.split import SPLITS, BlockLayout, Division, assign, chip_windows
+from geoseg.errors import ChipError, OptionError
 from geoseg.grid import Grid
-from geoseg.labels import Labels
-from geoseg.legend import IGNORE
-from geoseg.scene import Scene
-
-logger = logging.getLogger(__name__)
 
 CHIP_SIZES = (256, 128, 96, 64, 48, 32)
 ENOUGH_BLOCKS = 24
 """Labelled blocks that make a split by blocks worth its name."""
 
 SCENES_APART = 8
-"""From this many scenes on, whole scenes are held out rather than blocks of each."""
+"""From this many scenes of different ground on, whole scenes are held out rather than blocks of each."""
 
-
-@dataclass(frozen=True, slots=True)
-class CellCounts:
-    """Labelled pixels per class in square cells of a scene: a coarse picture of where labels are.
-
-    Attributes:
-        grid: the scene's.
-        cell: side of a cell in pixels, such that the picture stays small for any scene.
-        counts: (rows, cols, classes).
-    """
-
-    grid: Grid
-    cell: int
-    counts: npt.NDArray[np.int64]
-
-    def per_block(self, layout: BlockLayout) -> npt.NDArray[np.int64]:
-        """Labelled pixels (block rows, block cols, classes); a cell belongs to the block of its centre."""
-        rows, cols, classes = self.counts.shape
-        row = np.searchsorted(layout.row_edges, np.arange(rows) * self.cell + self.cell // 2, side="right") - 1
-        col = np.searchsorted(layout.col_edges, np.arange(cols) * self.cell + self.cell // 2, side="right") - 1
-        blocks = np.zeros((*layout.shape, classes), np.int64)
-        row, col = np.minimum(row, layout.shape[0] - 1), np.minimum(col, layout.shape[1] - 1)
-        np.add.at(blocks, (row[:, None], col[None, :]), self.counts)
-        return blocks
-
-
-def count_cells(scene: Scene, labels: Labels) -> CellCounts:
-    """Count labels on pixels with data in cells, piece by piece.
-
-    Raises:
-        LabelError: no labelled pixel on the scene, or none where it has data.
-    """
-    grid, classes = scene.grid, len(labels.legend)
-    cell = max(16, math.ceil(max(grid.shape) / 512))
-    counts = np.zeros((math.ceil(grid.height / cell), math.ceil(grid.width / cell), classes), np.int64)
-    labelled = 0
-    with progress.bar("Reading labels", grid.height * grid.width / 1e6, "MP") as bar:
-        for piece in _pieces(grid, cell, len(scene.bands)):
-            indices = labels.read(grid.crop(piece))
-            if (indices != IGNORE).any():
-                labelled += int((indices != IGNORE).sum())
-                indices = np.where(scene.read(piece)[1], indices, np.uint8(IGNORE))
-                found = _per_cell(indices, cell, classes)
-                row, col = piece.row_off // cell, piece.col_off // cell
-                counts[row : row + found.shape[0], col : col + found.shape[1]] = found
-            bar.advance(piece.height * piece.width / 1e6)
-    if not labelled:
-        raise LabelError(
-            f"{labels.path}: no labelled pixel lies on {scene.name}; the scene covers {_extent(grid)}. "
-            "Check that both are of the same place and that their CRSs are right"
-        )
-    if not counts.any():
-        raise LabelError(f"{labels.path}: labels lie on {scene.name} only where it has no data; check its nodata value")
-    return CellCounts(grid, cell, counts)
-
-
-def _per_cell(indices: npt.NDArray[np.uint8], cell: int, classes: int) -> npt.NDArray[np.int64]:
-    """Pixels of each class (rows, cols, classes) in cells of a strip (height, width)."""
-    rows, cols = (math.ceil(length / cell) for length in indices.shape)
-    padded = np.full((rows * cell, cols * cell), IGNORE, np.uint8)
-    padded[: indices.shape[0], : indices.shape[1]] = indices
-    cells = padded.reshape(rows, cell, cols, cell)
-    return np.stack([(cells == index).sum((1, 3)) for index in range(classes)], axis=-1)
-
-
-def _pieces(grid: Grid, cell: int, bands: int) -> Iterator[Window]:
-    """Windows of whole cells that hold about eight million values, whatever the scene's width."""
-    room = max(1, int(8e6 / bands) // cell**2)
-    across = math.ceil(grid.width / cell)
-    cols, rows = min(across, room) * cell, max(1, room // across) * cell
-    for row in range(0, grid.height, rows):
-        for col in range(0, grid.width, cols):
-            yield Window(col, row, min(cols, grid.width - col), min(rows, grid.height - row))
-
-
-def _extent(grid: Grid) -> str:
-    left, bottom, right, top = grid.bounds
-    crs = grid.crs.to_string() if grid.crs else "pixel coordinates"
-    return f"x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g} ({crs[:60]})"
+Windows = npt.NDArray[np.int64]
+"""Windows of chips (n, 5): number of the split, row, col, height, width."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChipPlan:
-    """Sizes of chips, in pixels, and the split of every block of every scene.
+    """Sizes of chips, in pixels, and their windows.
 
     Attributes:
         chip: side of a chip.
         overlap: pixels shared by neighbouring chips of one split.
         gap: pixels between chips of different splits.
-        block: least side of a block.
-        by: "blocks" or "scene".
-        layouts: the blocks of each scene.
-        splits: index into `SPLITS` (block rows, block cols) of each scene.
+        block: least side of a block; 0 where no blocks are split.
+        by: "blocks", "scene" or "areas".
+        names: of the splits.
+        windows: of each scene; those that touch no label are left out.
     """
 
     chip: int
@@ -128,31 +45,35 @@ class ChipPlan:
     gap: int
     block: int
     by: str
-    layouts: tuple[BlockLayout, ...]
-    splits: tuple[npt.NDArray[np.int64], ...]
+    names: tuple[str, ...]
+    windows: tuple[Windows, ...]
 
 
 def plan_chips(
-    cells: list[CellCounts],
+    cells: Sequence[CellCounts],
     *,
     chip_size: int | None,
     overlap: float,
     block_size: int | None,
-    shares: Shares,
+    shares: Division,
     split_by: str,
     seed: int,
+    areas: SplitAreas | None = None,
     name: str = "labels",
 ) -> ChipPlan:
     """Decide on sizes and splits from where the labels are.
+
+    Scenes with the same grid show the same ground, at other dates say; their blocks go to the same splits.
 
     Args:
         cells: label counts of each scene.
         chip_size: side of a chip, or None to choose the largest that leaves enough labelled blocks.
         overlap: share of a chip that its neighbours share, 0 to less than 1; it is also the gap between splits.
         block_size: side of a block, or None to choose it.
-        shares: of the splits.
+        shares: of the splits or folds.
         split_by: "blocks", "scene", or "auto" (scenes when there are many).
         seed: of the split.
+        areas: ground that was given to the splits by hand; the splits are these then.
         name: what to call the labels in errors.
 
     Raises:
@@ -163,39 +84,93 @@ def plan_chips(
         raise OptionError(f"overlap is {overlap}; it must be 0 or more and less than 1")
     if chip_size is not None and chip_size < 8:
         raise OptionError(f"chip size is {chip_size} pixels; it must be 8 or more")
-    by = split_by if split_by != "auto" else "scene" if len(cells) >= SCENES_APART else "blocks"
-    if by == "scene":
-        return _by_scene(cells, chip_size or _fitting_chip(cells), overlap, shares, seed, name)
-    chip = chip_size or _chip_for_blocks(cells, overlap)
+    if areas is not None:
+        return _by_areas(cells, areas, chip_size or _fitting_chip(cells), overlap)
+    grounds, ground_of = _grounds(cells)
+    by = split_by if split_by != "auto" else "scene" if len(grounds) >= SCENES_APART else "blocks"
+    chip = chip_size or (_fitting_chip(cells) if by == "scene" else _chip_for_blocks(grounds, overlap))
     gap = math.ceil(chip * overlap)
-    block = block_size or _block_for(cells, chip + gap)
-    if block < chip + gap:
-        raise OptionError(
-            f"block size is {block}; with chips of {chip} and a gap of {gap} pixels it must be {chip + gap}"
+    block = _block(grounds, by, block_size, chip + gap)
+    layouts = [BlockLayout(*ground.grid.shape, block) for ground in grounds]
+    splits = _split(grounds, layouts, by, shares, seed, name)
+
+    def windows(ground: int) -> Windows:
+        made = chip_windows(layouts[ground], splits[ground], chip=chip, overlap=gap, gap=gap)
+        rows = [(split, w.row_off, w.col_off, w.height, w.width) for split, w in made]
+        return np.array(rows, np.int64).reshape(-1, 5)
+
+    return ChipPlan(chip, gap, gap, block, by, shares.names, _labelled(cells, ground_of, windows))
+
+
+def _grounds(cells: Sequence[CellCounts]) -> tuple[list[CellCounts], list[int]]:
+    """Scenes of one grid taken together, and which of these each scene belongs to."""
+    places: dict[tuple[object, ...], int] = {}
+    grounds: list[CellCounts] = []
+    ground_of = []
+    for number, own in enumerate(cells):
+        place = places.setdefault(_place(own.grid, number), len(places))
+        ground_of.append(place)
+        if place == len(grounds):
+            grounds.append(own)
+        else:
+            grounds[place] = CellCounts(own.grid, own.cell, grounds[place].counts + own.counts)
+    return grounds, ground_of
+
+
+def _place(grid: Grid, number: int) -> tuple[object, ...]:
+    """What tells grounds apart; a scene without a CRS lies nowhere, and so on no other's ground."""
+    return (number,) if grid.crs is None else (grid.crs.to_wkt(), tuple(grid.transform), grid.shape)
+
+
+def _block(grounds: list[CellCounts], by: str, asked: int | None, smallest: int) -> int:
+    if by == "scene":
+        return max(max(ground.grid.shape) for ground in grounds)
+    block = asked or _block_for(grounds, smallest)
+    if block < smallest:
+        raise OptionError(f"block size is {block}; with such chips and the gap between them it must be {smallest}")
+    return block
+
+
+def _split(
+    grounds: list[CellCounts], layouts: list[BlockLayout], by: str, shares: Division, seed: int, name: str
+) -> list[npt.NDArray[np.int64]]:
+    """The split of every block of every ground."""
+    wanted = sum(share > 0 for share in shares.values)
+    if by == "scene" and len(grounds) < wanted:
+        raise ChipError(
+            f"{name}: {len(grounds)} scenes of different ground cannot be split by scene into {wanted} parts; use "
+            "--split-by blocks"
         )
-    layouts = tuple(BlockLayout(*cell.grid.shape, block) for cell in cells)
-    counts = [cell.per_block(layout) for cell, layout in zip(cells, layouts, strict=True)]
+    counts = [ground.per_block(layout) for ground, layout in zip(grounds, layouts, strict=True)]
     flat = assign(np.concatenate([count.reshape(-1, count.shape[-1]) for count in counts]), shares, seed, name)
     ends = np.cumsum([count.shape[0] * count.shape[1] for count in counts])[:-1]
-    splits = tuple(part.reshape(layout.shape) for part, layout in zip(np.split(flat, ends), layouts, strict=True))
-    return ChipPlan(chip, gap, gap, block, by, layouts, splits)
+    return [part.reshape(layout.shape) for part, layout in zip(np.split(flat, ends), layouts, strict=True)]
 
 
-def _by_scene(cells: list[CellCounts], chip: int, overlap: float, shares: Shares, seed: int, name: str) -> ChipPlan:
-    wanted = sum(share > 0 for share in shares.values)
-    if len(cells) < wanted:
-        raise ChipError(
-            f"{name}: {len(cells)} scenes cannot be split by scene into {wanted} parts; use --split-by blocks"
-        )
-    counts = np.stack([cell.counts.sum((0, 1)) for cell in cells])
-    whole = max(max(cell.grid.shape) for cell in cells)
-    layouts = tuple(BlockLayout(*cell.grid.shape, whole) for cell in cells)
-    splits = tuple(np.full((1, 1), split, np.int64) for split in assign(counts, shares, seed, name))
-    pixels = math.ceil(chip * overlap)
-    return ChipPlan(chip, pixels, pixels, whole, "scene", layouts, splits)
+def _by_areas(cells: Sequence[CellCounts], areas: SplitAreas, chip: int, overlap: float) -> ChipPlan:
+    gap = math.ceil(chip * overlap)
+
+    def windows(scene: int) -> Windows:
+        return areas.windows(cells[scene].grid, chip, gap)
+
+    found = _labelled(cells, range(len(cells)), windows)
+    return ChipPlan(chip, gap, gap, 0, "areas", SPLITS, found)
 
 
-def _fitting_chip(cells: list[CellCounts]) -> int:
+def _labelled(
+    cells: Sequence[CellCounts], ground_of: Sequence[int], windows: Callable[[int], Windows]
+) -> tuple[Windows, ...]:
+    """The windows of each scene that touch a label."""
+    made: dict[int, Windows] = {}
+    kept = []
+    for own, ground in zip(cells, ground_of, strict=True):
+        if ground not in made:
+            made[ground] = windows(ground)
+        kept.append(made[ground][own.touched(made[ground][:, 1:])])
+    return tuple(kept)
+
+
+def _fitting_chip(cells: Sequence[CellCounts]) -> int:
     """A fixed choice for whole scenes: 128, or what the smallest scene holds."""
     smallest = min(min(cell.grid.shape) for cell in cells)
     return next((size for size in CHIP_SIZES if size <= min(128, smallest)), CHIP_SIZES[-1])

@@ -1,4 +1,4 @@
-"""Training, validation and test: spatial blocks of a scene with a gap between them, or whole scenes."""
+"""Training, validation and test, or folds: spatial blocks of a scene with a gap between them, or whole scenes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,22 @@ from geoseg.grid import offsets
 SPLITS = ("train", "val", "test")
 FEW = 6
 """Up to this many units with a class, chance alone would often leave a split without it."""
+
+
+class Division(Protocol):
+    """Into what the labels are divided."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the parts are called."""
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Their shares, which sum to 1."""
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Which part comes first where all lack alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +59,45 @@ class Shares:
         return cls(*values)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """`SPLITS`."""
+        return SPLITS
+
+    @property
     def values(self) -> tuple[float, float, float]:
         """Shares in the order of `SPLITS`."""
         return self.train, self.val, self.test
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Training before test before validation."""
+        return 0, 2, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """Equal parts, each of which is held out once."""
+
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 2:
+            raise OptionError(f"folds is {self.count}; it takes 2 or more to hold one out")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that count the folds from 0."""
+        return tuple(f"fold_{number}" for number in self.order)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The same share for each."""
+        return (1 / self.count,) * self.count
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """As they are counted."""
+        return tuple(range(self.count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +129,7 @@ def _edges(length: int, size: int) -> npt.NDArray[np.int64]:
     return np.linspace(0, length, parts + 1).astype(np.int64)
 
 
-def assign(counts: npt.NDArray[np.int64], shares: Shares, seed: int, name: str = "labels") -> npt.NDArray[np.int64]:
+def assign(counts: npt.NDArray[np.int64], shares: Division, seed: int, name: str = "labels") -> npt.NDArray[np.int64]:
     """Give units (blocks or scenes) to splits, so that each split has each class in about its share.
 
     Greedy stratification, rarest class first (after Sechidis et al. 2011, On the stratification of multi-label data):
@@ -84,18 +137,18 @@ def assign(counts: npt.NDArray[np.int64], shares: Shares, seed: int, name: str =
 
     Args:
         counts: labelled pixels (units, classes).
-        shares: the share of each split.
+        shares: the share of each split or fold.
         seed: order of units that are otherwise equal.
         name: what to call the labels in the error.
 
     Returns:
-        Index into `SPLITS` per unit; unlabelled units go to training.
+        Index into the names of the shares per unit; unlabelled units go to the first, training.
 
     Raises:
         ChipError: fewer labelled units than splits that want any.
     """
     labelled = np.flatnonzero(counts.sum(1))
-    wanted = [split for split, share in enumerate(shares.values) if share > 0]
+    wanted = [split for split in shares.order if shares.values[split] > 0]
     if len(labelled) < len(wanted):
         raise ChipError(
             f"{name}: labels lie in only {len(labelled)} blocks, too few for {len(wanted)} splits with a gap between "
@@ -133,8 +186,8 @@ def _rarest_first(counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -
 
 
 def _neediest(wanted: list[int], given: npt.NDArray[np.float64], target: npt.NDArray[np.float64], rare: int) -> int:
-    """The split furthest below its share of the class; training before test before validation where all lack alike."""
-    return max((split for split in (0, 2, 1) if split in wanted), key=lambda s: 1 - given[s, rare] / target[s, rare])
+    """The split furthest below its share of the class; the first of `wanted` where all lack alike."""
+    return max(wanted, key=lambda split: 1 - given[split, rare] / target[split, rare])
 
 
 def _fill_empty(
@@ -143,7 +196,7 @@ def _fill_empty(
     """No split that wants labels stays without a unit; it takes the smallest of the split with the most units."""
     for split in wanted:
         if not (splits[labelled] == split).any():
-            donor = np.bincount(splits[labelled], minlength=3).argmax()
+            donor = np.bincount(splits[labelled]).argmax()
             candidates = labelled[splits[labelled] == donor]
             splits[candidates[counts[candidates].sum(1).argmin()]] = split
 
@@ -158,7 +211,7 @@ def chip_windows(
 
     Args:
         layout: the blocks.
-        splits: index into `SPLITS` (rows, cols) per block.
+        splits: number of the split (rows, cols) per block.
         chip: side of a chip in pixels; chips are smaller only where the scene is.
         overlap: pixels that neighbouring chips of one split share.
         gap: pixels between chips of different splits.

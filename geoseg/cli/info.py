@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from geoseg.cli import options
 
 
 @options.command()
-@click.argument("path", metavar="FILE")
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True)
+@options.reading
 @options.json_
-def command(path: str, as_json: bool) -> None:
+def command(paths: tuple[str, ...], as_json: bool, **reading: Any) -> None:
     """Describe FILE: a scene, a map, a model, a chip folder or polygons.
+
+    With --join, several files are described as the one scene that they make.
 
     \b
     geoseg info scene.tif
@@ -19,4 +24,4 @@ def command(path: str, as_json: bool) -> None:
     """
     from geoseg.info import info
 
-    options.tell(info(path), as_json)
+    options.tell(info(list(paths), **reading), as_json)

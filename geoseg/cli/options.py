@@ -145,6 +145,31 @@ bands = click.option(
     "--bands", callback=split_names, metavar="NAMES", help="Bands to use: names or 1-based numbers, comma separated."
 )
 nodata = click.option("--nodata", type=float, help="Value that means no data, in place of what the scene declares.")
+_READING = (
+    bands,
+    nodata,
+    click.option(
+        "--join", type=click.Choice(["stack", "mosaic"]),
+        help="Several files are one scene: stack for bands in files of their own, mosaic for files side by side.",
+    ),
+    click.option(
+        "--like", type=click.Path(path_type=Path), help="Raster whose grid a stack or mosaic is to have."
+    ),
+    click.option(
+        "--resampling", type=click.Choice(["nearest", "bilinear", "cubic", "average"]), default="bilinear",
+        show_default=True, help="How a stack or mosaic lays values on another grid.",
+    ),
+    click.option("--allow-remote", is_flag=True, help="Let a VRT read URLs and files outside of its folder."),
+)  # fmt: skip
+
+
+def reading(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of `geoseg.readers.ReadOptions`."""
+    for option in reversed(_READING):
+        function = option(function)
+    return function
+
+
 seed = click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
@@ -159,7 +184,26 @@ jobs = click.option(
 legend = click.option(
     "--legend", type=click.Path(path_type=Path), help="legend.toml: id, name and colour of each class."
 )
-class_field = click.option("--class-field", help="Column of the polygons that holds the class, as id or name.")
+class_field = click.option("--class-field", help="Column of the labels that holds the class, as id or name.")
+
+_LABELLING = (
+    class_field,
+    legend,
+    click.option("--layer", help="Layer to read, of label files with several."),
+    click.option("--buffer", type=float, metavar="METRES", help="Widen points and lines by this much."),
+    click.option(
+        "--on-conflict", type=click.Choice(["later", "ignore"]), default="later", show_default=True,
+        help="Where labels of different classes overlap: the later one counts, or none.",
+    ),
+    click.option("--background", type=click.IntRange(min=0), metavar="ID", help="Class of all that is not labelled."),
+)  # fmt: skip
+
+
+def labelling(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of `geoseg.labels.LabelOptions`, and the classes."""
+    for option in reversed(_LABELLING):
+        function = option(function)
+    return function
 
 
 def read_config(path: str, group: click.Group, ctx: click.Context) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from geoseg.cli import options
 
 @options.command()
 @click.argument("chips", type=click.Path(path_type=Path))
+@click.option("--fold", type=click.IntRange(min=0), help="Of chips cut in folds, the one held out for validation.")
 @click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, pspnet.")
 @click.option("--encoder", help="Encoder of unet and pspnet, such as resnet18 or tu-convnext_atto.")
 @click.option("--depth", type=int, help="Halvings of unet and unet_compact.")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from geoseg.model import Model, ModelSpec, load_model
 from geoseg.output import new_output, refuse_existing
 from geoseg.prediction.stitch import RowStitcher
 from geoseg.prediction.windows import read_window
-from geoseg.readers import open_scene
+from geoseg.readers import ReadOptions, Words, find_source
 from geoseg.scene import Scene, band_places, warn_of_no_crs
 from geoseg.writers.geotiff import EXTENSIONS, MapWriter, beside
 
@@ -66,28 +67,27 @@ class PredictResult:
 
 def predict(
     model: str | Path | Model,
-    scene: str | Path | Scene,
+    scene: Words | Scene,
     output: str | Path,
     *,
-    bands: tuple[str, ...] | None = None,
-    nodata: float | None = None,
     window: int = WINDOW,
     margin: str | int = "auto",
     device: str = "auto",
     overwrite: bool = False,
+    **reading: Unpack[ReadOptions],
 ) -> PredictResult:
     """Map a scene with a model.
 
     Args:
         model: a model file, or a model that is loaded already.
-        scene: what to map: a path or URL, or a `Scene`.
+        scene: what to map: as `geoseg.open_scene` takes it, or a `Scene` that is open already.
         output: the map to make, `.tif`: a cloud-optimised GeoTIFF on the scene's grid.
-        bands: the scene's bands that stand for the model's, in the model's order; matched by name when not given.
-        nodata: value without data, in place of what the scene declares.
         window: side of the windows that the network sees, in pixels, margins included.
         margin: context on each side of what is kept: pixels, "auto", or "exact" for as far as the network can look.
         device: "auto", "cpu", "cuda" or "cuda:N".
         overwrite: replace the map if it is there.
+        **reading: how the scene is read, see `geoseg.readers.ReadOptions`; `bands` are those that stand for the
+            model's, in the model's order, and are matched by name when not given.
 
     Raises:
         GeosegError: see the classes of `geoseg.errors`; nothing is left under `output`.
@@ -98,13 +98,10 @@ def predict(
         raise OptionError(f"{output}: a map is a GeoTIFF; name it .tif")
     refuse_existing(output, overwrite, beside(output))
     loaded = model if isinstance(model, Model) else load_model(model)
-    if isinstance(scene, Scene) and nodata is not None:
-        raise OptionError("nodata goes with a path; a scene that is open already has its own")
-    opened = scene if isinstance(scene, Scene) else open_scene(scene, bands=bands, nodata=nodata)
-    if output.exists() and Path(opened.name).exists() and output.samefile(opened.name):
-        raise OutputError(f"{output}: is the scene itself; choose another name")
+    opened = _open(scene, output, reading)
     warn_of_no_crs(opened)
     # Bands that were asked of a path are all that was opened, in their order.
+    bands = reading.get("bands")
     places = _places(loaded, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
     grid = window_grid(opened, loaded.spec, window, margin)
     counts = np.zeros(256, np.int64)
@@ -127,6 +124,19 @@ def predict(
             writer.write_rows(rows)
             bar.advance(rows.size / 1e6)
     return _result(output, opened, loaded.spec, counts, time.monotonic() - start, forwarder.seconds)
+
+
+def _open(scene: Words | Scene, output: Path, reading: ReadOptions) -> Scene:
+    if isinstance(scene, Scene):
+        further = sorted(name for name, value in reading.items() if value is not None and name != "bands")
+        if further:
+            raise OptionError(f"{further[0]} goes with a path; a scene that is open already has its own")
+        return scene
+    source = find_source(scene, **reading)
+    for file in source.files:
+        if output.exists() and Path(file).exists() and output.samefile(file):
+            raise OutputError(f"{output}: is the scene itself; choose another name")
+    return source.open()
 
 
 def predict_rows(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack, cast
 
@@ -19,6 +19,7 @@ from geoseg.readers._options import JOINS
 from geoseg.readers._options import ReadOptions as ReadOptions
 from geoseg.readers._products import BandFile, product_bands
 from geoseg.readers._regrid import RESAMPLINGS
+from geoseg.readers._regrid import on_grid as on_grid
 from geoseg.readers.geotiff import GeoTiffScene
 from geoseg.readers.mosaic import open_mosaic
 from geoseg.readers.stack import open_stack
@@ -60,13 +61,26 @@ class Source:
         return _open_part(self.paths[0], self.options)
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Every file it reads; the bands of a product one by one."""
+        found: list[str] = []
+        for path in self.paths:
+            bands = product_bands(Path(path)) if not is_remote(path) and Path(path).is_dir() else None
+            found += [path] if bands is None else [band.path for band in bands]
+        return tuple(found)
+
+    @property
     def stem(self) -> str:
         """A short name, for files made from the scene."""
         return Path(self.name.rstrip("/")).stem
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON; paths from the root, so that it opens from any folder."""
+        paths = [path if is_remote(path) else str(Path(path).absolute()) for path in self.paths]
+        options: dict[str, Any] = {key: value for key, value in self.options.items() if value is not None}
+        if "like" in options and not is_remote(options["like"]):
+            options["like"] = str(Path(options["like"]).absolute())
+        return {"name": self.name, "paths": paths, "options": options}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Source:
@@ -137,7 +151,7 @@ def find_sources(scenes: Words, **options: Unpack[ReadOptions]) -> list[Source]:
             groups.append(Source(word, tuple(members), options))
     if single and options["join"] == "stack" and all(Path(word).is_dir() for word in single):
         # A product is a stack by itself.
-        groups += [Source(word, (word,), cast(ReadOptions, options | {"join": None})) for word in single]
+        groups += [Source(word, (word,), {**options, "join": None}) for word in single]
     elif single:
         name = single[0] if len(single) == 1 else f"{single[0]} and {len(single) - 1} more"
         groups.append(Source(name, tuple(single), options))

@@ -97,6 +97,7 @@ def train(
     chips: str | Path,
     output: str | Path,
     *,
+    fold: int | None = None,
     arch: str = "auto",
     encoder: str | None = None,
     depth: int | None = None,
@@ -119,6 +120,7 @@ def train(
     Args:
         chips: folder that `tile` made.
         output: model file to make, `.safetensors`.
+        fold: of chips that were cut in folds, the one to hold out for validation.
         arch: architecture; "auto" takes the compact U-Net, which does best without pretrained weights.
         encoder: encoder of the architectures that have one.
         depth: halvings of the architectures that have a choice.
@@ -143,7 +145,7 @@ def train(
     if output.suffix != ".safetensors":
         raise OptionError(f"{output}: a model file is named .safetensors")
     refuse_existing(output, overwrite, beside(output))
-    index = read_index(chips)
+    index = read_index(chips, fold)
     _refuse_untrainable(index)
     chosen = choose_device(device)
     settings = _settings(
@@ -191,12 +193,15 @@ def beside(output: Path) -> tuple[str, str, str]:
 
 
 def _refuse_untrainable(index: ChipIndex) -> None:
+    folds = index.options.get("folds")
+    if folds and index.of("train").empty:
+        raise ChipError(f"{index.folder}: was cut in {folds} folds; say which to hold out with --fold 0 to {folds - 1}")
     if index.of("train").empty:
         raise ChipError(f"{index.folder}: has no training chips; make it again with a training share in --split")
     if len(index.legend) < 2:
         only = index.legend.names[0]
         raise ChipError(f"{index.folder}: has the one class '{only}'; two or more are needed to tell anything apart")
-    for image in index.frame["image"]:
+    for image in [] if index.is_virtual else index.frame["image"]:
         if not (index.folder / image).is_file():
             raise ChipError(f"{index.folder / image}: is gone though the index lists it; make the chips again")
 

@@ -133,10 +133,21 @@ def test_many_scenes_are_held_out_whole(write_scene, tmp_path):
     assert all(result.chips.values())
 
 
-def test_scenes_all_on_the_same_ground_cannot_be_split(write_scene, tmp_path):
+def test_scenes_of_one_ground_share_their_blocks(write_scene, tmp_path):
+    scenes = [write_scene(striped(200, 200, seed=number)[0], f"{number}.tif") for number in range(9)]
+    labels = write_scene(striped(200, 200)[1][None], "labels.tif", nodata=0)
+    geoseg.tile(scenes, labels, tmp_path / "c", chip_size=32)
+    index = read_index(tmp_path / "c")
+    assert index.options["split_by"] == "blocks"
+    places = index.frame.groupby(["row", "col"])
+    assert (places["split"].nunique() == 1).all()
+    assert (places["scene"].nunique() == 9).all()
+
+
+def test_scenes_of_one_ground_cannot_be_split_by_scene(write_scene, tmp_path):
     images, masks = many(write_scene, tmp_path)
-    with pytest.raises(ChipError, match=r"no train chip has labels .* of its own ground"):
-        geoseg.tile(images, masks, tmp_path / "c")
+    with pytest.raises(ChipError, match=r"1 scenes of different ground cannot be split by scene .* --split-by blocks"):
+        geoseg.tile(images, masks, tmp_path / "c", split_by="scene")
     assert not (tmp_path / "c").exists()
 
 
@@ -254,7 +265,11 @@ class TestBadInput:
                 geoseg.tile(*labelled_scene, tmp_path / "c")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.tif", "scene.tif"]
+        assert not (tmp_path / "c").exists()
+        geoseg.tile(*labelled_scene, tmp_path / "c")
+        geoseg.tile(*labelled_scene, tmp_path / "d")
+        assert files(tmp_path / "c") == files(tmp_path / "d")
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "d", "labels.tif", "scene.tif"]
 
     def test_what_is_no_chip_folder(self, tmp_path, chips):
         with pytest.raises(ChipError, match="geoseg tile"):

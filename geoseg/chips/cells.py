@@ -1,0 +1,148 @@
+"""A coarse picture of where the labels of a scene are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geoseg import progress
+from geoseg.chips import work
+from geoseg.chips.pairs import LabelledScene
+from geoseg.chips.split import BlockLayout
+from geoseg.errors import LabelError
+from geoseg.grid import Grid
+from geoseg.legend import IGNORE
+
+_VALUES = 8_000_000
+"""Values of a scene that are read at a time."""
+
+
+@dataclass(frozen=True)
+class CellCounts:
+    """Labelled pixels with data, per class, in square cells of a scene.
+
+    Attributes:
+        grid: the scene's.
+        cell: side of a cell in pixels, such that the picture stays small for any scene.
+        counts: (rows, cols, classes).
+    """
+
+    grid: Grid
+    cell: int
+    counts: npt.NDArray[np.int64]
+
+    def per_block(self, layout: BlockLayout) -> npt.NDArray[np.int64]:
+        """Labelled pixels (block rows, block cols, classes); a cell belongs to the block of its centre."""
+        rows, cols, classes = self.counts.shape
+        row = np.searchsorted(layout.row_edges, np.arange(rows) * self.cell + self.cell // 2, side="right") - 1
+        col = np.searchsorted(layout.col_edges, np.arange(cols) * self.cell + self.cell // 2, side="right") - 1
+        blocks = np.zeros((*layout.shape, classes), np.int64)
+        row, col = np.minimum(row, layout.shape[0] - 1), np.minimum(col, layout.shape[1] - 1)
+        np.add.at(blocks, (row[:, None], col[None, :]), self.counts)
+        return blocks
+
+    def touched(self, windows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of windows (n, 4: row, col, height, width) touch a cell with labels."""
+        first = windows[:, :2] // self.cell
+        last = (windows[:, :2] + windows[:, 2:] - 1) // self.cell + 1
+        sums = self._sums
+        inside = (
+            sums[last[:, 0], last[:, 1]]
+            - sums[first[:, 0], last[:, 1]]
+            - sums[last[:, 0], first[:, 1]]
+            + sums[first[:, 0], first[:, 1]]
+        )
+        return np.asarray(inside > 0)
+
+    @cached_property
+    def _sums(self) -> npt.NDArray[np.int64]:
+        """Labelled pixels above and left of each corner of a cell."""
+        return np.pad(self.counts.sum(-1).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def count_cells(pairs: Sequence[LabelledScene], jobs: int = 1) -> list[CellCounts]:
+    """Count labels on pixels with data in cells of each scene, piece by piece.
+
+    Raises:
+        LabelError: no labelled pixel on a scene, or none where it has data.
+    """
+    cells = [_empty(pair) for pair in pairs]
+    pieces = [
+        (number, piece) for number, pair in enumerate(pairs)
+        for piece in _pieces(pair.scene.grid, cells[number].cell, len(pair.scene.bands))
+    ]  # fmt: skip
+    labelled = np.zeros(len(pairs), np.int64)
+    context = [(pair, cell.cell) for pair, cell in zip(pairs, cells, strict=True)]
+    with progress.bar("Reading labels", sum(piece.height * piece.width for _, piece in pieces) / 1e6, "MP") as bar:
+        for (number, piece), (seen, found) in zip(pieces, work.run(_count_piece, context, pieces, jobs), strict=True):
+            labelled[number] += seen
+            if found is not None:
+                row, col = piece.row_off // cells[number].cell, piece.col_off // cells[number].cell
+                cells[number].counts[row : row + found.shape[0], col : col + found.shape[1]] = found
+            bar.advance(piece.height * piece.width / 1e6)
+    for pair, cell, seen in zip(pairs, cells, labelled, strict=True):
+        _require_labels(pair, cell, int(seen))
+    return cells
+
+
+def _empty(pair: LabelledScene) -> CellCounts:
+    grid = pair.scene.grid
+    cell = max(16, math.ceil(max(grid.shape) / 512))
+    shape = math.ceil(grid.height / cell), math.ceil(grid.width / cell), len(pair.labels.legend)
+    return CellCounts(grid, cell, np.zeros(shape, np.int64))
+
+
+def _count_piece(
+    context: list[tuple[LabelledScene, int]], task: tuple[int, Window]
+) -> tuple[int, npt.NDArray[np.int64] | None]:
+    """Labelled pixels of a piece of a scene, and those with data per cell and class; None where there is none."""
+    number, piece = task
+    pair, cell = context[number]
+    indices = pair.labels.read(pair.scene.grid.crop(piece))
+    labelled = int((indices != IGNORE).sum())
+    if not labelled:
+        return 0, None
+    indices = np.where(pair.scene.read(piece)[1], indices, np.uint8(IGNORE))
+    return labelled, _per_cell(indices, cell, len(pair.labels.legend))
+
+
+def _per_cell(indices: npt.NDArray[np.uint8], cell: int, classes: int) -> npt.NDArray[np.int64]:
+    """Pixels of each class (rows, cols, classes) in cells of a piece (height, width)."""
+    rows, cols = (math.ceil(length / cell) for length in indices.shape)
+    place = (np.arange(indices.shape[0]) // cell)[:, None] * cols + np.arange(indices.shape[1]) // cell
+    known = indices != IGNORE
+    counts = np.bincount(place[known] * classes + indices[known], minlength=rows * cols * classes)
+    return counts.reshape(rows, cols, classes)
+
+
+def _pieces(grid: Grid, cell: int, bands: int) -> Iterator[Window]:
+    """Windows of whole cells that hold about eight million values, whatever the scene's width."""
+    room = max(1, _VALUES // bands // cell**2)
+    across = math.ceil(grid.width / cell)
+    cols, rows = min(across, room) * cell, max(1, room // across) * cell
+    for row in range(0, grid.height, rows):
+        for col in range(0, grid.width, cols):
+            yield Window(col, row, min(cols, grid.width - col), min(rows, grid.height - row))
+
+
+def _require_labels(pair: LabelledScene, cells: CellCounts, labelled: int) -> None:
+    scene, labels = pair.scene, pair.labels
+    if not labelled:
+        raise LabelError(
+            f"{labels.path}: no labelled pixel lies on {scene.name}; the scene covers {_extent(scene.grid)}. "
+            "Check that both are of the same place and that their CRSs are right"
+        )
+    if not cells.counts.any():
+        raise LabelError(f"{labels.path}: labels lie on {scene.name} only where it has no data; check its nodata value")
+
+
+def _extent(grid: Grid) -> str:
+    left, bottom, right, top = grid.bounds
+    crs = grid.crs.to_string() if grid.crs else "pixel coordinates"
+    return f"x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g} ({crs[:60]})"

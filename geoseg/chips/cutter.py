@@ -1,0 +1,155 @@
+"""Cut chips out of scenes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geoseg.chips.encode import encode_image, encode_label
+from geoseg.chips.pairs import LabelledScene
+from geoseg.chips.strips import Strip, Task
+from geoseg.errors import OutputError
+from geoseg.legend import IGNORE
+from geoseg.raster import gdal_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which chips are kept and how.
+
+    Attributes:
+        folder: where their files go, None to write none.
+        compress: "deflate", "zstd", "lzw" or "none".
+        min_labelled, min_valid: least share of labelled pixels and of pixels with data; one of each at least.
+        sample_share: share of each chip's valid pixels that statistics are made of.
+        seed: of that sample.
+    """
+
+    folder: Path | None
+    compress: str
+    min_labelled: float
+    min_valid: float
+    sample_share: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The chips of one task.
+
+    Attributes:
+        rows: (chips, 6 + classes): scene, split, row, col, height, width, labelled pixels per class.
+        files: name and bytes of the image and of the label of each; no names where none are written.
+        sample: valid pixels (n, bands) of all chips, one chip after the other.
+        sampled: how many of them are of each chip.
+    """
+
+    rows: npt.NDArray[np.int64]
+    files: list[tuple[str, int, int]]
+    sample: npt.NDArray[Any]
+    sampled: list[int]
+
+
+def cut_task(context: tuple[Sequence[LabelledScene], Rules], task: Task) -> Cut:
+    """Cut the chips of a task.
+
+    Raises:
+        OutputError: a chip cannot be written.
+        GeosegError: the scene or its labels cannot be read.
+    """
+    pairs, rules = context
+    pair = pairs[task.scene]
+    made = [one for strip in task.strips for one in _cut_strip(pair, task.scene, strip, rules)]
+    rows = np.array([row for row, _, _ in made], np.int64).reshape(len(made), 6 + len(pair.labels.legend))
+    empty = np.empty((0, len(pair.scene.bands)), pair.scene.dtype)
+    samples = [sample for _, _, sample in made]
+    return Cut(rows, [file for _, file, _ in made], np.concatenate([empty, *samples]), list(map(len, samples)))
+
+
+def _cut_strip(pair: LabelledScene, number: int, strip: Strip, rules: Rules) -> list[tuple[Any, Any, Any]]:
+    scene = pair.scene
+    indices = pair.labels.read(scene.grid.crop(strip.region))
+    if (indices == IGNORE).all():
+        return []
+    values, valid = scene.read(strip.region)
+    indices = np.where(valid, indices, np.uint8(IGNORE))
+    made = []
+    with gdal_settings():  # once, not for each chip
+        for split, row, col, height, width in strip.windows.tolist():
+            top, left = row - int(strip.region.row_off), col - int(strip.region.col_off)
+            inside = slice(top, top + height), slice(left, left + width)
+            known = indices[inside] != IGNORE
+            if not _is_enough(known, rules.min_labelled) or not _is_enough(valid[inside], rules.min_valid):
+                continue
+            place = (number, split, row, col, height, width)
+            counts = np.bincount(indices[inside][known], minlength=len(pair.labels.legend))
+            chip = Chip(pair, place, values[:, *inside], valid[inside], indices[inside])
+            made.append(((*place, *counts.tolist()), chip.write(rules), chip.sample(rules)))
+    return made
+
+
+def _is_enough(mask: npt.NDArray[np.bool_], share: float) -> bool:
+    count = np.count_nonzero(mask)
+    return count > 0 and count >= share * mask.size
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """The pixels of one window.
+
+    Attributes:
+        pair: where they come from.
+        place: scene, split, row, col, height, width.
+        values, valid, indices: bands (bands, rows, cols), where all have data, and class indices (rows, cols).
+    """
+
+    pair: LabelledScene
+    place: tuple[int, ...]
+    values: npt.NDArray[Any]
+    valid: npt.NDArray[np.bool_]
+    indices: npt.NDArray[np.uint8]
+
+    def write(self, rules: Rules) -> tuple[str, int, int]:
+        """Write image and label; returns their common name and the bytes of each, as they are when none is written."""
+        if rules.folder is None:
+            return "", self.values.nbytes, self.indices.nbytes
+        number, _, row, col, height, width = self.place
+        grid = self.pair.scene.grid.crop(Window(col, row, width, height))
+        name = f"{number:04d}_{safe(self.pair.source.stem)}_{row:06d}_{col:06d}.tif"
+        image = encode_image(self.values, self.valid, grid, self.pair.scene.bands, rules.compress)
+        label = encode_label(self.indices, grid, self.pair.labels.legend, rules.compress)
+        _write(rules.folder / "images" / name, image)
+        _write(rules.folder / "labels" / name, label)
+        return name, len(image), len(label)
+
+    def sample(self, rules: Rules) -> npt.NDArray[Any]:
+        """Some of the valid pixels (n, bands), which depend on the seed and the place alone."""
+        places = np.flatnonzero(self.valid)
+        count = min(len(places), int(np.ceil(rules.sample_share * len(places))))
+        if count < len(places):
+            rng = np.random.default_rng((rules.seed, *self.place))
+            places = np.sort(rng.choice(places, count, replace=False))
+        return self.values.reshape(len(self.values), -1)[:, places].T
+
+
+def _write(path: Path, content: bytes) -> None:
+    # Not by GDAL, which does not always tell of a full disk.
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"chip {path.name}: cannot be written: {reason}; is the disk full? Make room, then the same command goes on"
+        ) from error
+
+
+def safe(name: str) -> str:
+    """A scene's name made harmless for a file name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60]

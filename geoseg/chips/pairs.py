@@ -1,0 +1,120 @@
+"""Scenes and the labels that lie on them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack, cast
+
+from geoseg.errors import BandMismatchError, LabelError
+from geoseg.labels import LabelOptions, Labels, merged_legend, open_labels
+from geoseg.legend import Legend, read_legend
+from geoseg.readers import SUFFIXES, ReadOptions, Source, Words, find_sources
+from geoseg.scene import Scene, warn_of_no_crs
+
+logger = logging.getLogger(__name__)
+
+LABEL_SUFFIXES = (*SUFFIXES, ".png", ".gpkg", ".geojson", ".json", ".parquet", ".fgb", ".shp", ".gml", ".kml")
+
+
+class InputOptions(ReadOptions, LabelOptions, total=False):
+    """How scenes and labels are read: `ReadOptions`, `LabelOptions`, and the classes.
+
+    Keys:
+        class_field: column of the polygons that holds the class; found by its name when not given.
+        legend: a legend, or a legend.toml; made from the labels when not given.
+    """
+
+    class_field: str | None
+    legend: str | Path | Legend | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledScene:
+    """A scene with its labels.
+
+    Attributes:
+        source: what the scene is made of.
+        scene: the scene.
+        labels: what is known of its ground.
+    """
+
+    source: Source
+    scene: Scene
+    labels: Labels
+
+
+def open_pairs(scenes: Words, labels: str | Path, **options: Unpack[InputOptions]) -> list[LabelledScene]:
+    """Open scenes with their labels; one legend and one set of bands for all.
+
+    Args:
+        scenes: as `geoseg.readers.find_sources` takes them.
+        labels: labels that lie on all scenes, or a folder with a file for each scene, named alike.
+        **options: see `InputOptions`.
+
+    Raises:
+        GeosegError: something cannot be read, or does not fit.
+    """
+    sources = find_sources(scenes, **reading(options))
+    opened = [source.open() for source in sources]
+    bands = options.get("bands")
+    _require_alike(opened, by_number=bands is not None and all(band.isdecimal() for band in bands))
+    found = _labels(Path(labels), sources, options)
+    return [LabelledScene(*parts) for parts in zip(sources, opened, found, strict=True)]
+
+
+def reading(options: InputOptions) -> ReadOptions:
+    """Those of the options that say how scenes are read."""
+    known = ReadOptions.__annotations__
+    return cast(ReadOptions, {key: value for key, value in options.items() if key in known})
+
+
+def labelling(options: InputOptions) -> LabelOptions:
+    """Those of the options that say how labels are read."""
+    known = LabelOptions.__annotations__
+    return cast(LabelOptions, {key: value for key, value in options.items() if key in known})
+
+
+def _labels(path: Path, sources: list[Source], options: InputOptions) -> list[Labels]:
+    given = options.get("legend")
+    legend = given if isinstance(given, Legend) or given is None else read_legend(Path(given))
+    field, further = options.get("class_field"), labelling(options)
+    if not path.is_dir():
+        return [open_labels(path, field=field, legend=legend, **further)] * len(sources)
+    files = [_partner(path, source) for source in sources]
+    found = [open_labels(file, field=field, legend=legend, **further) for file in files]
+    if legend is None:
+        shared = merged_legend(found)
+        found = [open_labels(file, field=field, legend=shared, **further) for file in files]
+    return found
+
+
+def _partner(folder: Path, source: Source) -> Path:
+    """The label file of a scene: the raster or vector file in the folder that has its name."""
+    files = sorted(f for f in folder.iterdir() if f.stem == source.stem and f.suffix.lower() in LABEL_SUFFIXES)
+    if len(files) != 1:
+        found = "no label file" if not files else f"{len(files)} label files"
+        raise LabelError(
+            f"{folder}: has {found} for the scene {source.name}; it needs one named {source.stem}.tif or .gpkg"
+        )
+    return files[0]
+
+
+def _require_alike(scenes: Sequence[Scene], *, by_number: bool) -> None:
+    """Refuse scenes of different bands; warn of those that differ in other ways."""
+    first = scenes[0]
+    for scene in scenes:
+        warn_of_no_crs(scene)
+        same = [band.casefold() for band in scene.bands] == [band.casefold() for band in first.bands]
+        if not same and not (by_number and len(scene.bands) == len(first.bands)):
+            raise BandMismatchError(
+                f"{scene.name} has the bands {', '.join(scene.bands)} and {first.name} has "
+                f"{', '.join(first.bands)}; choose the bands they share by number with --bands"
+            )
+        ours, theirs = first.grid.ground_sample_distance, scene.grid.ground_sample_distance
+        if ours and theirs and not 0.8 <= theirs / ours <= 1.25:
+            logger.warning("%s has pixels of %.3g m and %s of %.3g m", scene.name, theirs, first.name, ours)
+        if scene.dtype != first.dtype:
+            logger.warning("%s holds %s values and %s %s", scene.name, scene.dtype, first.name, first.dtype)

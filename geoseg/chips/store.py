@@ -1,0 +1,110 @@
+"""The pixels of chips: from their files, or, of virtual chips, from the scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geoseg.chips.index import ChipIndex, ChipRow
+from geoseg.class_raster import ClassRaster
+from geoseg.errors import ChipError, GeosegError
+from geoseg.labels import Labels, open_labels
+from geoseg.legend import IGNORE
+from geoseg.output import fingerprint
+from geoseg.readers import Source, open_scene
+from geoseg.scene import Scene
+
+Pixels = tuple[npt.NDArray[Any], npt.NDArray[np.bool_], npt.NDArray[np.uint8]]
+"""Bands (bands, rows, cols), where all have data (rows, cols), and class indices (rows, cols)."""
+
+
+class ChipStore(Protocol):
+    """Reads chips of an index; can be pickled."""
+
+    def read(self, chip: ChipRow) -> Pixels:
+        """Pixels of a chip.
+
+        Raises:
+            ChipError: they are not there any more.
+        """
+
+
+def open_store(index: ChipIndex) -> ChipStore:
+    """The store of an index.
+
+    Raises:
+        ChipError: scenes or labels of virtual chips have changed since.
+    """
+    return _VirtualChips.of(index) if index.is_virtual else _ChipFiles(index)
+
+
+@dataclass(frozen=True, slots=True)
+class _ChipFiles:
+    """Chips that have files of their own."""
+
+    index: ChipIndex
+
+    def read(self, chip: ChipRow) -> Pixels:
+        folder = self.index.folder
+        try:
+            scene = open_scene(folder / chip.image)
+            values, valid = scene.read(scene.grid.window)
+            raster = ClassRaster(folder / chip.label, scene.grid, self.index.legend, ChipError)
+            return values, valid, raster.read(scene.grid.window)
+        except GeosegError as error:
+            raise ChipError(f"{error}; the chips have changed since they were cut, make them again") from error
+
+
+@dataclass(frozen=True)
+class _VirtualChips:
+    """Chips that are windows of scenes, labels of which lie in files of their own."""
+
+    index: ChipIndex
+    sources: tuple[Source, ...]
+
+    @classmethod
+    def of(cls, index: ChipIndex) -> _VirtualChips:
+        origin = index.origin
+        try:
+            sources = tuple(Source.from_dict(values) for values in origin["sources"])
+            files = [file for source in sources for file in source.files]
+            files += [*dict.fromkeys(origin["label_files"])]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ChipError(
+                f"{index.folder}: its chips.json does not say where its scenes are; make it again"
+            ) from error
+        areas = index.options.get("areas")
+        if fingerprint({}, [*files, *([areas] if areas else [])]) != origin["fingerprint"]:
+            raise ChipError(
+                f"{index.folder}: its chips are windows of scenes that have changed or moved since; make them again"
+            )
+        return cls(index, sources)
+
+    @cached_property
+    def _opened(self) -> list[tuple[Scene, Labels]]:
+        origin, legend = self.index.origin, self.index.legend
+        opened: dict[str, Labels] = {}
+        for path in origin["label_files"]:
+            if path not in opened:
+                opened[path] = open_labels(Path(path), legend=legend, **origin["label_options"])
+        return [(source.open(), opened[path]) for source, path in zip(self.sources, origin["label_files"], strict=True)]
+
+    def read(self, chip: ChipRow) -> Pixels:
+        try:
+            scene, labels = self._opened[chip.scene]
+            window = Window(chip.col, chip.row, chip.width, chip.height)
+            values, valid = scene.read(window)
+            indices = labels.read(scene.grid.crop(window))
+        except GeosegError as error:
+            raise ChipError(f"{error}; the scenes have changed since the chips were cut, make them again") from error
+        return values, valid, np.where(valid, indices, np.uint8(IGNORE))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Each process opens its own.
+        return {"index": self.index, "sources": self.sources}
