@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,13 @@ logger = logging.getLogger(__name__)
 LEGEND_TAG = "GEOSEG_LEGEND"
 """TIFF tag that holds the legend of a map, as JSON."""
 
+_REACH = 2**16
+"""Pixels: views of a raster on another grid begin and end at multiples of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassRaster:
-    """A one-band integer raster in which each value is a class id.
+    """A one-band integer raster in which each value is a class id; each thread opens its own handle and keeps it.
 
     Attributes:
         path: the file.
@@ -42,21 +46,23 @@ class ClassRaster:
     grid: Grid
     legend: Legend
     error: type[GeosegError] = MapError
+    _local: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ClassRaster, (self.path, self.grid, self.legend, self.error)
 
     def windows(self, rows: int = 512) -> Iterator[Window]:
         """Full-width windows of `rows` rows, top to bottom."""
-        for row in range(0, self.grid.height, rows):
-            yield Window(0, row, self.grid.width, min(rows, self.grid.height - row))
+        yield from self.grid.strips(rows)
 
     def read_windows(self, windows: Iterator[Window]) -> Iterator[tuple[Window, npt.NDArray[np.uint8]]]:
-        """Class indices (rows, cols) of each window, `IGNORE` where there is no class; one handle for all."""
-        with open_raster(self.path, error=self.error) as dataset:
-            for window in windows:
-                yield window, self._indices(dataset, window)
+        """Class indices (rows, cols) of each window, `IGNORE` where there is no class."""
+        for window in windows:
+            yield window, self.read(window)
 
     def read(self, window: Window) -> npt.NDArray[np.uint8]:
         """Class indices (rows, cols) of one window."""
-        return next(self.read_windows(iter([window])))[1]
+        return self._indices(self._dataset(), window)
 
     def read_on(self, grid: Grid) -> npt.NDArray[np.uint8]:
         """Class indices (rows, cols) on another grid: the class at each pixel's centre, `IGNORE` outside.
@@ -68,42 +74,67 @@ class ClassRaster:
             raise self.error(
                 f"{self.path}: one raster has a CRS and the other has none, so neither can be placed on the other"
             )
-        with open_raster(self.path, error=self.error) as dataset:
-            if grid.crs == self.grid.crs and _is_aligned(self.grid, grid):
-                return self._aligned(dataset, grid)
-            if grid.crs is None:
-                raise self.error(f"{self.path}: has no CRS and another grid; geoseg cannot place it")
-            with gdal_settings(), self._warped(dataset, grid) as warped:
-                return self._indices(warped, Window(0, 0, grid.width, grid.height))
+        if grid.crs == self.grid.crs and _is_aligned(self.grid, grid):
+            return self._aligned(grid)
+        if grid.crs is None:
+            raise self.error(f"{self.path}: has no CRS and another grid; geoseg cannot place it")
+        view, seen = self._view(grid)
+        row, col = _offset(seen, grid)
+        return self._indices(view, Window(col, row, grid.width, grid.height))
 
-    def _aligned(self, dataset: Any, grid: Grid) -> npt.NDArray[np.uint8]:
+    def _dataset(self) -> rasterio.DatasetReader:
+        # GDAL handles must not be shared by threads; opening one costs more than reading a chip.
+        if not hasattr(self._local, "dataset"):
+            self._local.dataset = open_raster(self.path, error=self.error)
+        return self._local.dataset
+
+    def _aligned(self, grid: Grid) -> npt.NDArray[np.uint8]:
         """Pixels of a grid that is a window of this one, which may reach beyond it."""
-        offset = ~self.grid.transform @ grid.transform
-        row, col = round(offset.f), round(offset.c)
+        row, col = _offset(self.grid, grid)
         indices = np.full(grid.shape, IGNORE, np.uint8)
         top, left = max(row, 0), max(col, 0)
         bottom, right = min(row + grid.height, self.grid.height), min(col + grid.width, self.grid.width)
         if top < bottom and left < right:
-            found = self._indices(dataset, Window(left, top, right - left, bottom - top))
+            found = self.read(Window(left, top, right - left, bottom - top))
             indices[top - row : bottom - row, left - col : right - col] = found
         return indices
 
-    def _warped(self, dataset: Any, grid: Grid) -> Any:
-        # A value outside the legend marks what lies beyond this raster; the file's own nodata is not always declared.
-        outside = self.legend.nodata
-        return WarpedVRT(
-            dataset,
-            src_crs=self.grid.crs,
-            crs=grid.crs,
-            transform=grid.transform,
-            width=grid.width,
-            height=grid.height,
-            resampling=Resampling.nearest,
-            src_nodata=dataset.nodata if dataset.nodata is not None else outside,
-            nodata=dataset.nodata if dataset.nodata is not None else outside,
-            tolerance=0.01,  # pixels; rasterio cannot make an exact transformer
-            warp_mem_limit=64,
-        )
+    def _view(self, grid: Grid) -> tuple[WarpedVRT, Grid]:
+        """This raster warped to the pixels of `grid` and far around it, and the grid of that.
+
+        Made once for all windows of a scene: it is faster than one for each, and a window reads what the whole does.
+        """
+        if not hasattr(self._local, "view") or not _holds(self._local.view[1], grid):
+            around = _surroundings(grid)
+            self._local.view = self._warped(around), around
+        view: tuple[WarpedVRT, Grid] = self._local.view
+        return view
+
+    def _warped(self, grid: Grid) -> WarpedVRT:
+        dataset = self._dataset()
+        outside = self._outside(dataset)
+        with gdal_settings():
+            return WarpedVRT(
+                dataset,
+                src_crs=self.grid.crs,
+                crs=grid.crs,
+                transform=grid.transform,
+                width=grid.width,
+                height=grid.height,
+                resampling=Resampling.nearest,
+                src_nodata=outside,
+                nodata=outside,
+                tolerance=0.01,  # pixels; rasterio cannot make an exact transformer
+                warp_mem_limit=64,
+            )
+
+    def _outside(self, dataset: rasterio.DatasetReader) -> int:
+        """The value of what lies beyond this raster: its nodata where it declares one, else one that is no class."""
+        limits = np.iinfo(dataset.dtypes[0])
+        declared = dataset.nodata
+        if declared is not None and limits.min <= declared <= limits.max and declared == int(declared):
+            return int(declared)
+        return next(value for value in range(limits.max, limits.min - 1, -1) if value not in self.legend.ids)
 
     def _indices(self, dataset: Any, window: Window) -> npt.NDArray[np.uint8]:
         try:
@@ -118,12 +149,22 @@ class ClassRaster:
 
 
 def open_class_raster(
-    path: str | Path, *, legend: Legend | None = None, error: type[GeosegError] = MapError
+    path: str | Path,
+    *,
+    legend: Legend | None = None,
+    background: int | None = None,
+    error: type[GeosegError] = MapError,
 ) -> ClassRaster:
     """Open a class raster.
 
     The legend is the one given, else the one in the file's tags (a map geoseg made), else one class for each value
     found.
+
+    Args:
+        path: the file.
+        legend: the classes, where the file is not to decide.
+        background: the class that is meant by nodata, so that there is no need to warn of it.
+        error: the type of error to raise.
 
     Raises:
         GeosegError: of the given type: missing, broken, more than one band, not integer, or values outside the legend.
@@ -148,7 +189,7 @@ def open_class_raster(
         if 0 in values and not declared:
             logger.warning("%s declares no nodata, so value 0 is taken as a class", path)
         return ClassRaster(path, grid, legend, error)
-    if dataset_nodata in legend.ids:
+    if dataset_nodata in legend.ids and dataset_nodata != background:
         logger.warning(
             "%s: declares %g as nodata, so class %g of the legend is nowhere", path, dataset_nodata, dataset_nodata
         )
@@ -197,8 +238,38 @@ def _legend_of(values: set[int], path: Path, error: type[GeosegError]) -> Legend
     return Legend.from_names((value, f"class {value}") for value in sorted(values))
 
 
+def _offset(own: Grid, other: Grid) -> tuple[int, int]:
+    """Row and column of `own` at which `other`, aligned with it, begins."""
+    offset = ~own.transform @ other.transform
+    return round(offset.f), round(offset.c)
+
+
 def _is_aligned(own: Grid, other: Grid) -> bool:
     """True when `other` is a whole-pixel window of `own` (to a thousandth of a pixel over its extent)."""
     offset = ~own.transform @ other.transform
     drift = max(abs(offset.a - 1), abs(offset.b), abs(offset.d), abs(offset.e - 1)) * max(other.shape)
     return bool(drift < 1e-3 and abs(offset.c - round(offset.c)) < 1e-3 and abs(offset.f - round(offset.f)) < 1e-3)
+
+
+def _holds(own: Grid, other: Grid) -> bool:
+    """True when `other` is a window of `own` and inside it."""
+    if own.crs != other.crs or not _is_aligned(own, other):
+        return False
+    row, col = _offset(own, other)
+    return 0 <= row <= own.height - other.height and 0 <= col <= own.width - other.width
+
+
+def _surroundings(grid: Grid) -> Grid:
+    """The pixels of a grid and many around it.
+
+    Where they begin is a multiple of `_REACH` pixels from the origin of the CRS: GDAL warps block by block, and blocks
+    that lie alike whichever window was read first give every thread and process the same pixels.
+    """
+    x, y = ~grid.transform @ (0.0, 0.0)
+    rows, cols = (_span(-round(start), length) for start, length in ((y, grid.height), (x, grid.width)))
+    return grid.crop(Window(round(x) + cols.start, round(y) + rows.start, len(cols), len(rows)))
+
+
+def _span(start: int, length: int) -> range:
+    """Whole multiples of `_REACH` that hold a span and one more to each side."""
+    return range((start // _REACH - 1) * _REACH, (-(-(start + length) // _REACH) + 1) * _REACH)

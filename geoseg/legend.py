@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,20 +23,28 @@ MAX_CLASSES = 254
 MAX_ID = 65535
 MAX_BYTES = 1_000_000
 
-# Colours that people expect for the words of land cover; tried in order, first word found wins.
-_EXPECTED = (
-    (r"non.?forest|\bbare|soil|cleared|fallow|fallen", "#d8b365"),
-    (r"water|river|\blakes?\b|\bsea\b|ocean", "#3b7dd8"),
-    (r"forest|\btrees?\b|wood", "#1b7837"),
-    (r"urban|built|develop|village|settle|house|\broads?\b|street|impervious", "#d7301f"),
-    (r"crop|agri|\bfields?\b|farm|arable", "#f2c14e"),
-    (r"herb|grass|pasture|meadow", "#a6d96a"),
-    (r"shrub|bush|scrub", "#8c9a3f"),
-    (r"\bsand|sediment|beach|\bdry", "#e8d8a0"),
-    (r"\bwet|marsh|swamp|mangrove", "#5ab4ac"),
-    (r"snow|\bice\b", "#dff3ff"),
-    (r"cloud", "#bdbdbd"),
-)
+# Colours that people expect for the words of land cover; tried in order, first word found wins. Whole words only:
+# neither a driver nor a watermelon is water.
+_EXPECTED = tuple(
+    (re.compile(rf"(?<![^\W\d_])(?:{words})(?![^\W\d_])", re.IGNORECASE), color)
+    for words, color in (
+        (r"non.?forest(ed)?|bare(land)?|barren|soils?|cleared|fallow|fallen", "#d8b365"),
+        (r"(fresh|ground|open)?water(s|body|bodies)?|rivers?|lakes?|seas?|oceans?", "#3b7dd8"),
+        (r"(rain)?forest(s|ed|ry)?|trees?|(hard|soft)?wood(s|ed|lands?)?", "#1b7837"),
+        (r"urban|built([ _-]?up)?|develop(ed|ment)|villages?|settlements?|hous(es?|ing)|roads?|streets?|impervious",
+         "#d7301f"),
+        (r"crop(s|ped|lands?)?|agri(culture|cultural)?|fields?|farm(s|ed|ing|lands?)?|arable", "#f2c14e"),
+        (r"herb(s|aceous)?|grass(es|y|lands?)?|pastures?|meadows?", "#a6d96a"),
+        (r"shrub(s|by|lands?)?|bush(es|lands?)?|scrub(s|by|lands?)?", "#8c9a3f"),
+        (r"sand(s|y)?|sediments?|beach(es)?|dry", "#e8d8a0"),
+        (r"wet(lands?)?|marsh(es|y)?|swamps?|mangroves?", "#5ab4ac"),
+        (r"snow(y|fields?)?|ice", "#dff3ff"),
+        (r"cloud(s|y)?", "#bdbdbd"),
+    )
+)  # fmt: skip
+
+# Control characters, lone surrogates and line separators: nothing that is part of a word in any script.
+_UNFIT_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ class TerrainClass:
             raise LegendError(f"class id {self.id!r} must be a whole number from 0 to {MAX_ID}")
         if not isinstance(self.name, str) or not self.name.strip():
             raise LegendError(f"class {self.id} has no name; give it one")
-        if not self.name.isprintable():
+        if any(unicodedata.category(character) in _UNFIT_IN_NAMES for character in self.name):
             raise LegendError(f"the name of class {self.id} holds control characters ({self.name!r}); write it anew")
         if not isinstance(self.color, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
             raise LegendError(f"class {self.id} has colour {self.color!r}; write it as '#rrggbb'")
@@ -101,13 +110,11 @@ class Legend:
 
     @property
     def nodata(self) -> int:
-        """The value of no class in a map: 0 when free, else the highest of the type."""
+        """The value of no class in a map: 0 when free, else the highest free one of the type."""
         if 0 not in self.ids:
             return 0
-        nodata = 255 if max(self.ids) <= 255 and 255 not in self.ids else MAX_ID
-        if nodata in self.ids:
-            raise LegendError(f"classes 0 and {MAX_ID} leave no value for nodata; give one of them another id")
-        return nodata
+        highest = 255 if max(self.ids) < 255 else MAX_ID
+        return next(value for value in range(highest, 0, -1) if value not in self.ids)
 
     @property
     def dtype(self) -> str:
@@ -124,6 +131,9 @@ class Legend:
         """Class ids (any integer array) to class indices; ids outside the legend become `IGNORE`."""
         table = np.full(MAX_ID + 1, IGNORE, np.uint8)
         table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
+        if ids.dtype in (np.uint8, np.uint16):
+            indices: npt.NDArray[np.uint8] = table[ids]
+            return indices
         inside = (ids >= 0) & (ids <= MAX_ID)
         return np.where(inside, table[np.where(inside, ids, 0).astype(np.int64)], np.uint8(IGNORE))
 
@@ -212,7 +222,7 @@ def distinct_colors(names: list[str], taken: Sequence[str] = ()) -> list[str]:
     """
     colors: list[str] = []
     for number, name in enumerate(names):
-        expected = (color for pattern, color in _EXPECTED if re.search(pattern, name, re.IGNORECASE))
+        expected = (color for pattern, color in _EXPECTED if pattern.search(name))
         color = next(expected, None)
         if color is None or color in colors or color in taken:
             hue = (0.08 + 0.618034 * number) % 1.0  # the golden ratio keeps neighbours far apart

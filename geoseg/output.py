@@ -83,7 +83,12 @@ def refuse_existing(target: Path, overwrite: bool, beside: tuple[str, ...] = ())
 
 @contextmanager
 def new_output(
-    target: Path, *, overwrite: bool = False, beside: tuple[str, ...] = (), key: str | None = None
+    target: Path,
+    *,
+    overwrite: bool = False,
+    beside: tuple[str, ...] = (),
+    key: str | None = None,
+    bulk: tuple[str, ...] = (),
 ) -> Iterator[Workspace]:
     """Make an output (a file with others beside it, or a folder) that appears under its name only when complete.
 
@@ -96,6 +101,8 @@ def new_output(
         beside: names of the files that will stand beside it.
         key: what makes two runs the same work (see `fingerprint`). With it, a run that was killed, stopped or found the
             disk full leaves what it made, and a run of the same key finds it; the caller knows what is complete.
+        bulk: folders of the output with many files that are not waited for until the disk has them. Their sizes must
+            stand in another file of the output, so that what a power cut took is found missing.
 
     Raises:
         OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false.
@@ -115,7 +122,7 @@ def new_output(
             if not workspace.main.exists():
                 raise OutputError(f"{target}: nothing was written")
             refuse_existing(target, overwrite, beside)
-            _publish(workspace, beside)
+            _publish(workspace, beside, bulk)
         except OSError as error:
             keep = key is not None
             raise _translated(error, target) from error
@@ -199,7 +206,7 @@ def _clear(folder: Path) -> None:
             entry.unlink()
 
 
-def _publish(workspace: Workspace, beside: tuple[str, ...]) -> None:
+def _publish(workspace: Workspace, beside: tuple[str, ...], bulk: tuple[str, ...]) -> None:
     target = workspace.target
     if workspace.main.is_dir():
         files = sorted(p.relative_to(workspace.main).as_posix() for p in workspace.main.rglob("*") if p.is_file())
@@ -213,7 +220,8 @@ def _publish(workspace: Workspace, beside: tuple[str, ...]) -> None:
         for file in path.rglob("*") if path.is_dir() else [path]:
             if file.is_file():
                 file.chmod(mode)
-                _flush(file)
+                if file.parent.name not in bulk:
+                    _flush(file)
     for path in made[1:]:
         path.replace(target.parent / path.name)
     if target.is_dir() and not target.is_symlink():

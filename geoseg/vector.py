@@ -1,11 +1,20 @@
-"""The one door through which geoseg reads vector files."""
+"""The one door through which geoseg reads vector files.
+
+GDAL tells a format by looking anywhere in a file, and some of its formats are descriptions that make it open other
+files or addresses. So the first bytes decide here, and GDAL gets the file in a way that leaves it no choice.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import mmap
+import re
 import stat
 import warnings
 from pathlib import Path
+from typing import Any
+from xml.parsers import expat
 
 import geopandas as gpd
 import numpy as np
@@ -14,41 +23,58 @@ import shapely
 
 from geoseg.errors import GeosegError, LabelError
 from geoseg.raster import first_line
+from geoseg.registry import suggestion
 
 logger = logging.getLogger(__name__)
 
 XML_FORMATS = (".gml", ".kml", ".gpx")
+LINE_FORMATS = (".geojsonl", ".geojsons", ".ndjson", ".jsonl")
+_MOST_XML = 500_000_000
+_DEEP = 100_000
+
+_SETTINGS = {
+    "GML_DOWNLOAD_SCHEMA": "NO",
+    "GML_DOWNLOAD_WFS_SCHEMA": "NO",
+    "GML_SKIP_RESOLVE_ELEMS": "ALL",
+    "ALLOW_OGR_SQL_FUNCTIONS_FROM_TRIGGER_AND_VIEW": "NO",
+    "OGR_SQLITE_LIST_VIRTUAL_OGR": "NO",
+    "OGR_SQLITE_ALLOW_EXTERNAL_ACCESS": "NO",
+}
+
+# The JSON key "crs", however it is escaped.
+_CRS_KEY = re.compile(rb"[\"'](?:c|\\u00[46]3)(?:r|\\u00[57]2)(?:s|\\u00[57]3)[\"']\s*([:/])\s*", re.IGNORECASE)
+# Roots and marks of the descriptions that GDAL follows.
+_REDIRECTION = re.compile(rb"<\s*(?:\w+:)?(?:OGR[A-Z]|OGC[A-Z]|GDAL|VRT|WFS_?[A-Z]*DataSource)", re.IGNORECASE)
 
 
-def read_vector(path: str | Path, *, error: type[GeosegError] = LabelError) -> gpd.GeoDataFrame:
-    """Read the one spatial layer of a vector file, geometries repaired and the empty ones dropped.
+def read_vector(
+    path: str | Path, *, layer: str | None = None, error: type[GeosegError] = LabelError
+) -> gpd.GeoDataFrame:
+    """Read one spatial layer of a vector file, geometries repaired and the empty ones dropped.
+
+    Nothing but the file and what lies beside it under its name is opened.
+
+    Args:
+        path: GeoPackage, GeoJSON, FlatGeobuf, shapefile, GeoParquet, GML, KML or GPX.
+        layer: its name, where the file has several.
+        error: the type of error to raise.
 
     Raises:
-        GeosegError: of the given type: missing, not a vector file, several spatial layers, or nothing in it.
+        GeosegError: of the given type: missing, not a vector file, no such layer, or nothing in it.
     """
     path = Path(path)
-    _refuse_unfit(path, error)
+    head = _head(path, error)
     try:
-        frame = gpd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_layer(path, error)
-    except GeosegError:
-        raise
-    except (OSError, ValueError, RuntimeError, KeyError) as cause:
-        raise error(f"{path}: cannot be read as a vector file: {first_line(cause)}") from cause
+        if head.startswith(b"PAR1"):
+            frame = _read_parquet(path, layer, error)
+        else:
+            frame = _read_layer(_source(path, head, error), path, layer, error)
+    except (OSError, ValueError, RuntimeError, KeyError, shapely.errors.ShapelyError) as cause:
+        raise error(f"{path}: cannot be read as a vector file: {_reason(cause, path)}") from cause
     return _cleaned(frame, path, error)
 
 
-def _read_layer(path: Path, error: type[GeosegError]) -> gpd.GeoDataFrame:
-    layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
-    if not layers:
-        raise error(f"{path}: has no layer with geometries; a layer of polygons is needed")
-    if len(layers) > 1:
-        raise error(f"{path}: has {len(layers)} layers ({', '.join(layers)}); save the one to use in a file of its own")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pyogrio warns of what is checked below
-        return pyogrio.read_dataframe(path, layer=layers[0])
-
-
-def _refuse_unfit(path: Path, error: type[GeosegError]) -> None:
+def _head(path: Path, error: type[GeosegError]) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -62,13 +88,103 @@ def _refuse_unfit(path: Path, error: type[GeosegError]) -> None:
         raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
     if not head:
         raise error(f"{path}: the file is empty; a vector file such as a GeoPackage is needed")
-    is_text = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-    if path.suffix.lower() == ".vrt" or (is_text and (b"OGRVRT" in head or path.suffix.lower() not in XML_FORMATS)):
-        # Such a description could make GDAL open any other file or address.
-        raise error(f"{path}: is a description of other sources, or no vector file; save it as a GeoPackage first")
+    return head
 
 
-def _cleaned(frame: gpd.GeoDataFrame, path: Path, error: type[GeosegError]) -> gpd.GeoDataFrame:
+def _source(path: Path, head: bytes, error: type[GeosegError]) -> str | bytes:
+    """What to hand to GDAL so that it opens this file, with the driver its content shows, and nothing else."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    suffix = path.suffix.lower()
+    if head.startswith(b"SQLite format 3\0"):
+        return f"GPKG:{path.absolute()}"
+    # GDAL has no prefix for these two, but what it looks for in texts ends at a zero byte, and they begin with one.
+    for magic, wanted, kind in ((b"fgb\x03fgb", ".fgb", "FlatGeobuf"), (b"\0\0\x27\x0a", ".shp", "shapefile")):
+        if head.startswith(magic):
+            if suffix != wanted:
+                raise error(f"{path}: is a part of a {kind}, or a {kind} by another name; give the {wanted} file")
+            return str(path.absolute())
+    if text.startswith((b"{", b"\x1e")):
+        _refuse_crs_links(path, error)
+        lines = text.startswith(b"\x1e") or suffix in LINE_FORMATS
+        return f"{'GeoJSONSeq' if lines else 'GeoJSON'}:{path.absolute()}"
+    if text.startswith(b"<") and suffix in XML_FORMATS:
+        _refuse_other_xml(path, head, error)
+        return path.read_bytes()
+    if head.startswith(b"PK"):
+        raise error(f"{path}: is an archive; unzip it and give the vector file that is inside")
+    raise error(
+        f"{path}: is no vector file that geoseg reads, or a description of other sources; "
+        "save it as a GeoPackage, GeoJSON or FlatGeobuf first"
+    )
+
+
+def _refuse_crs_links(path: Path, error: type[GeosegError]) -> None:
+    """Refuse GeoJSON whose "crs" is a link: GDAL would fetch it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        for match in _CRS_KEY.finditer(text):
+            start = match.end()
+            if text[start : start + 1] != b"{" and match[1] == b":":
+                continue  # a column of that name
+            try:
+                crs = json.JSONDecoder().raw_decode(text[start : start + _DEEP].decode("utf-8", "replace"))[0]
+            except (ValueError, RecursionError) as cause:
+                raise error(f"{path}: has a 'crs' that cannot be read; save it as a GeoPackage first") from cause
+            if str(crs.get("type")).lower() not in {"name", "epsg", "ogc", "none"}:
+                raise error(
+                    f"{path}: its coordinate system is a link to somewhere else; "
+                    "save it as a GeoPackage with the coordinate system in it"
+                )
+
+
+def _refuse_other_xml(path: Path, head: bytes, error: type[GeosegError]) -> None:
+    """Refuse XML that declares entities, or that GDAL could take for a description of other sources."""
+    roots: list[str] = []
+    entities: list[str] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda name, _: roots.append(name)
+    parser.StartDoctypeDeclHandler = lambda name, *_: entities.append(name)
+    try:
+        parser.Parse(head, False)
+    except expat.ExpatError as cause:
+        raise error(f"{path}: is not sound XML: {cause}; save it as a GeoPackage first") from cause
+    root = roots[0].rpartition(":")[2].lower() if roots else ""
+    fits = root in {"kml", "gpx"} or (path.suffix.lower() == ".gml" and root.endswith("collection"))
+    if entities or not fits or _REDIRECTION.search(head):
+        raise error(f"{path}: is no plain GML, KML or GPX file; save it as a GeoPackage first")
+    if path.stat().st_size > _MOST_XML:
+        raise error(f"{path}: has more than {_MOST_XML:,} bytes of XML; save it as a GeoPackage first")
+
+
+def _read_parquet(path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
+    if layer is not None:
+        raise error(f"{path}: is a GeoParquet file, which has no layer '{layer}'; leave --layer out")
+    return gpd.read_parquet(path)
+
+
+def _read_layer(source: str | bytes, path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
+    pyogrio.set_gdal_config_options(_SETTINGS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyogrio warns of what is checked here and below
+        places = {
+            str(name): place for place, (name, kind) in enumerate(pyogrio.list_layers(source)) if kind is not None
+        }
+        layers = list(places)
+        if not layers:
+            raise error(f"{path}: has no layer with geometries; a layer of polygons is needed")
+        if layer is not None and layer not in layers:
+            raise error(f"{path}: has no layer '{layer}' with geometries; {suggestion(layer, layers)}")
+        if layer is None and len(layers) > 1:
+            raise error(f"{path}: has {len(layers)} layers ({', '.join(layers)}); name the one to use with --layer")
+        # By its place: some formats name a layer after the file, and what came as bytes has another name each time.
+        return pyogrio.read_dataframe(source, layer=places[layer or layers[0]])
+
+
+def _reason(cause: BaseException, path: Path) -> str:
+    """The first line of a foreign error, without the way in which the file was handed over."""
+    return re.sub(rf"\w+:{re.escape(str(path.absolute()))}", path.name, first_line(cause))
+
+
+def _cleaned(frame: Any, path: Path, error: type[GeosegError]) -> gpd.GeoDataFrame:
     if not isinstance(frame, gpd.GeoDataFrame):
         raise error(f"{path}: has a table but no geometries; a layer of polygons is needed")
     geometry = frame.geometry.to_numpy()

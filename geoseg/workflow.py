@@ -122,10 +122,13 @@ def run(
         "seed": seed,
     }
     pairs = open_pairs(paths, labels, **inputs)
-    files: list[str | Path] = [file for pair in pairs for file in (*pair.source.files, pair.labels.path)]
-    given_legend = inputs.get("legend")
-    if given_legend is not None and not isinstance(given_legend, Legend):
-        files.append(given_legend)
+    files: list[str | Path] = [
+        *(file for pair in pairs for file in pair.source.files),
+        *(pair.labels.path for pair in pairs),
+    ]
+    legend = inputs.get("legend")
+    if legend is not None and not isinstance(legend, Legend):
+        files.append(legend)
     with _Steps.open(output, given, files, overwrite) as steps:
         chips, model, report = output / "chips", output / "model.safetensors", output / "report"
         work: Callable[[], object] = partial(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from geoseg.errors import LegendError
 from geoseg.legend import IGNORE, Legend, TerrainClass, read_legend
 
-ids = st.lists(st.integers(0, 65534), min_size=1, max_size=30, unique=True)
+ids = st.lists(st.integers(0, 65535), min_size=1, max_size=30, unique=True)
 
 
 @given(ids)
@@ -43,10 +43,41 @@ def test_colours_differ_and_suit_the_words():
     assert legend.classes[1].rgb[1] == max(legend.classes[1].rgb)
 
 
+def colour(name):
+    return Legend.from_names([(1, name)]).classes[0].color
+
+
 def test_words_are_not_found_inside_of_others():
-    snow, water, forest = "#dff3ff", "#3b7dd8", "#1b7837"
-    legend = Legend.from_names(enumerate(["rice", "seasonal crop", "street"], start=1))
-    assert not {item.color for item in legend} & {snow, water, forest}
+    unknown = colour("thing")
+    for name in (
+        "rice",
+        "seasonal",
+        "driver",
+        "watermelon",
+        "woodpecker",
+        "icecream",
+        "undeveloped",
+        "sandwich",
+        "rodeo",
+    ):
+        assert colour(name) == unknown, name
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("Non-Forest", "nonforest", "bare soil", "Fallow", "cleared"), "#d8b365"),
+        (("surface_water", "Lakes", "River 2", "open water", "water1"), "#3b7dd8"),
+        (("Forest", "rainforest", "woodland", "evergreen trees", "Mixed_Forest"), "#1b7837"),
+        (("urban", "Built-up", "developed", "houses", "ROAD"), "#d7301f"),
+        (("cropland", "Agriculture", "farmland", "arable land"), "#f2c14e"),
+        (("grassland", "Herbaceous", "pasture"), "#a6d96a"),
+        (("wetlands", "mangrove"), "#5ab4ac"),
+        (("snow and ice", "ice"), "#dff3ff"),
+    ],
+)
+def test_words_of_land_cover_have_the_colours_people_expect(names, expected):
+    assert {colour(name) for name in names} == {expected}
 
 
 def test_a_chosen_colour_is_not_one_that_was_given():
@@ -78,9 +109,18 @@ def test_contradictions_are_refused(items, says):
         Legend.from_dict(items)
 
 
-def test_no_room_for_nodata_is_said():
-    with pytest.raises(LegendError, match="no value for nodata"):
-        _ = Legend.from_names([(0, "a"), (65535, "b")]).nodata
+def test_there_is_always_room_for_nodata():
+    assert Legend.from_names([(0, "a"), (254, "b")]).nodata == 255
+    assert Legend.from_names([(0, "a"), (255, "b")]).nodata == 65535
+    assert Legend.from_names([(0, "a"), (65535, "b"), (65534, "c")]).nodata == 65533
+
+
+def test_names_may_hold_whatever_people_write():
+    names = ["terre\u00a0arable", "森林", "Wald\u200bweg", "l'étang \u2013 nord"]
+    assert set(Legend.from_names(enumerate(names)).names) == set(names)
+    for unfit in ("a\nb", "a\u2028b", "a\x7fb", "a\ud800b"):
+        with pytest.raises(LegendError, match="control characters"):
+            TerrainClass(1, unfit, "#000000")
 
 
 def test_reading_a_file(tmp_path):

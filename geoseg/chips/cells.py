@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,9 +12,9 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geoseg import progress
-from geoseg.chips import work
 from geoseg.chips.pairs import LabelledScene
 from geoseg.chips.split import BlockLayout
+from geoseg.chips.work import Workers
 from geoseg.errors import LabelError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE
@@ -66,7 +66,7 @@ class CellCounts:
         return np.pad(self.counts.sum(-1).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
 
-def count_cells(pairs: Sequence[LabelledScene], jobs: int = 1) -> list[CellCounts]:
+def count_cells(pairs: list[LabelledScene], workers: Workers[list[LabelledScene]]) -> list[CellCounts]:
     """Count labels on pixels with data in cells of each scene, piece by piece.
 
     Raises:
@@ -74,20 +74,19 @@ def count_cells(pairs: Sequence[LabelledScene], jobs: int = 1) -> list[CellCount
     """
     cells = [_empty(pair) for pair in pairs]
     pieces = [
-        (number, piece) for number, pair in enumerate(pairs)
+        (number, cells[number].cell, piece) for number, pair in enumerate(pairs)
         for piece in _pieces(pair.scene.grid, cells[number].cell, len(pair.scene.bands))
     ]  # fmt: skip
     labelled = np.zeros(len(pairs), np.int64)
-    context = [(pair, cell.cell) for pair, cell in zip(pairs, cells, strict=True)]
-    with progress.bar("Reading labels", sum(piece.height * piece.width for _, piece in pieces) / 1e6, "MP") as bar:
-        for (number, piece), (seen, found) in zip(pieces, work.run(_count_piece, context, pieces, jobs), strict=True):
+    with progress.bar("Reading labels", sum(piece.height * piece.width for *_, piece in pieces) / 1e6, "MP") as bar:
+        for (number, cell, piece), (seen, found) in zip(pieces, workers.run(_count_piece, pieces), strict=True):
             labelled[number] += seen
             if found is not None:
-                row, col = piece.row_off // cells[number].cell, piece.col_off // cells[number].cell
+                row, col = piece.row_off // cell, piece.col_off // cell
                 cells[number].counts[row : row + found.shape[0], col : col + found.shape[1]] = found
             bar.advance(piece.height * piece.width / 1e6)
-    for pair, cell, seen in zip(pairs, cells, labelled, strict=True):
-        _require_labels(pair, cell, int(seen))
+    for pair, counted, seen in zip(pairs, cells, labelled.tolist(), strict=True):
+        _require_labels(pair, counted, seen)
     return cells
 
 
@@ -98,12 +97,10 @@ def _empty(pair: LabelledScene) -> CellCounts:
     return CellCounts(grid, cell, np.zeros(shape, np.int64))
 
 
-def _count_piece(
-    context: list[tuple[LabelledScene, int]], task: tuple[int, Window]
-) -> tuple[int, npt.NDArray[np.int64] | None]:
+def _count_piece(pairs: list[LabelledScene], task: tuple[int, int, Window]) -> tuple[int, npt.NDArray[np.int64] | None]:
     """Labelled pixels of a piece of a scene, and those with data per cell and class; None where there is none."""
-    number, piece = task
-    pair, cell = context[number]
+    number, cell, piece = task
+    pair = pairs[number]
     indices = pair.labels.read(pair.scene.grid.crop(piece))
     labelled = int((indices != IGNORE).sum())
     if not labelled:

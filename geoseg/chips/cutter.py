@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
-from geoseg.chips.encode import encode_image, encode_label
+from geoseg.chips.encode import Encoder
 from geoseg.chips.pairs import LabelledScene
 from geoseg.chips.strips import Strip, Task
 from geoseg.errors import OutputError
@@ -57,23 +57,25 @@ class Cut:
     sampled: list[int]
 
 
-def cut_task(context: tuple[Sequence[LabelledScene], Rules], task: Task) -> Cut:
+def cut_task(pairs: Sequence[LabelledScene], task: Task, *, rules: Rules) -> Cut:
     """Cut the chips of a task.
 
     Raises:
         OutputError: a chip cannot be written.
         GeosegError: the scene or its labels cannot be read.
     """
-    pairs, rules = context
     pair = pairs[task.scene]
-    made = [one for strip in task.strips for one in _cut_strip(pair, task.scene, strip, rules)]
+    encoder = Encoder(pair.scene.bands, pair.labels.legend, rules.compress)
+    made = [one for strip in task.strips for one in _cut_strip(pair, task.scene, strip, rules, encoder)]
     rows = np.array([row for row, _, _ in made], np.int64).reshape(len(made), 6 + len(pair.labels.legend))
     empty = np.empty((0, len(pair.scene.bands)), pair.scene.dtype)
     samples = [sample for _, _, sample in made]
     return Cut(rows, [file for _, file, _ in made], np.concatenate([empty, *samples]), list(map(len, samples)))
 
 
-def _cut_strip(pair: LabelledScene, number: int, strip: Strip, rules: Rules) -> list[tuple[Any, Any, Any]]:
+def _cut_strip(
+    pair: LabelledScene, number: int, strip: Strip, rules: Rules, encoder: Encoder
+) -> list[tuple[Any, Any, Any]]:
     scene = pair.scene
     indices = pair.labels.read(scene.grid.crop(strip.region))
     if (indices == IGNORE).all():
@@ -91,12 +93,12 @@ def _cut_strip(pair: LabelledScene, number: int, strip: Strip, rules: Rules) -> 
             place = (number, split, row, col, height, width)
             counts = np.bincount(indices[inside][known], minlength=len(pair.labels.legend))
             chip = Chip(pair, place, values[:, *inside], valid[inside], indices[inside])
-            made.append(((*place, *counts.tolist()), chip.write(rules), chip.sample(rules)))
+            made.append(((*place, *counts.tolist()), chip.write(rules, encoder), chip.sample(rules)))
     return made
 
 
 def _is_enough(mask: npt.NDArray[np.bool_], share: float) -> bool:
-    count = np.count_nonzero(mask)
+    count = int(np.count_nonzero(mask))
     return count > 0 and count >= share * mask.size
 
 
@@ -116,15 +118,15 @@ class Chip:
     valid: npt.NDArray[np.bool_]
     indices: npt.NDArray[np.uint8]
 
-    def write(self, rules: Rules) -> tuple[str, int, int]:
+    def write(self, rules: Rules, encoder: Encoder) -> tuple[str, int, int]:
         """Write image and label; returns their common name and the bytes of each, as they are when none is written."""
         if rules.folder is None:
             return "", self.values.nbytes, self.indices.nbytes
         number, _, row, col, height, width = self.place
         grid = self.pair.scene.grid.crop(Window(col, row, width, height))
         name = f"{number:04d}_{safe(self.pair.source.stem)}_{row:06d}_{col:06d}.tif"
-        image = encode_image(self.values, self.valid, grid, self.pair.scene.bands, rules.compress)
-        label = encode_label(self.indices, grid, self.pair.labels.legend, rules.compress)
+        image = encoder.image(self.values, self.valid, grid)
+        label = encoder.label(self.indices, grid)
         _write(rules.folder / "images" / name, image)
         _write(rules.folder / "labels" / name, label)
         return name, len(image), len(label)

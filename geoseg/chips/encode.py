@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from affine import Affine
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
@@ -18,43 +22,110 @@ from geoseg.raster import GDAL_ERRORS, first_line
 
 COMPRESSIONS = ("deflate", "zstd", "lzw", "none")
 
+Fill = Callable[[Any], None]
 
-def encode_image(
-    values: npt.NDArray[Any], valid: npt.NDArray[np.bool_], grid: Grid, bands: tuple[str, ...], compress: str
-) -> bytes:
-    """A GeoTIFF of bands (bands, rows, cols), with a mask where some pixels are invalid."""
-    profile = {"count": len(values), "dtype": values.dtype, "photometric": "MINISBLACK"}
 
-    def fill(dataset: Any) -> None:
-        # Without this GDAL takes the fourth of four bytes for alpha.
-        dataset.colorinterp = [ColorInterp.gray] + [ColorInterp.undefined] * (len(values) - 1)
-        dataset.descriptions = bands
-        dataset.write(values)
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Encodes the chips of one task; the caller has the settings of `gdal_settings` in force.
+
+    Attributes:
+        bands: names of the image's bands.
+        legend: of the labels.
+        compress: one of `COMPRESSIONS`.
+    """
+
+    bands: tuple[str, ...]
+    legend: Legend
+    compress: str
+    _templates: dict[tuple[Any, ...], Template | None] = field(default_factory=dict)
+
+    def image(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_], grid: Grid) -> bytes:
+        """A GeoTIFF of bands (bands, rows, cols), with a mask where some pixels are invalid."""
+        profile = {"count": len(values), "dtype": values.dtype, "photometric": "MINISBLACK"}
+
+        def describe(dataset: Any) -> None:
+            # Without this GDAL takes the fourth of four bytes for alpha.
+            dataset.colorinterp = [ColorInterp.gray] + [ColorInterp.undefined] * (len(values) - 1)
+            dataset.descriptions = self.bands
+
         if not valid.all():
-            dataset.write_mask(valid)
+            return _encode(values, grid, profile | {"compress": self.compress}, describe, valid)
+        return self._encoded(values, grid, profile, describe)
 
-    return _encode(grid, profile, compress, fill)
+    def label(self, indices: npt.NDArray[np.uint8], grid: Grid) -> bytes:
+        """A GeoTIFF of class ids, with their colours; indices (rows, cols) of no class become the legend's nodata."""
+        legend = self.legend
+        profile = {"count": 1, "dtype": legend.dtype, "nodata": legend.nodata}
+
+        def describe(dataset: Any) -> None:
+            dataset.write_colormap(1, legend.colormap())
+
+        return self._encoded(legend.decode(indices)[None], grid, profile, describe)
+
+    def _encoded(self, values: npt.NDArray[Any], grid: Grid, profile: dict[str, Any], describe: Fill) -> bytes:
+        profile = profile | {"compress": self.compress}
+        if self.compress != "none":
+            return _encode(values, grid, profile, describe)
+        key = (values.shape, values.dtype.str, grid.crs, tuple(grid.transform)[:6:3], tuple(grid.transform)[1:5:3])
+        if key not in self._templates:
+            self._templates[key] = Template.of(values, grid, profile, describe)
+        template = self._templates[key]
+        return _encode(values, grid, profile, describe) if template is None else template.filled(values, grid)
 
 
-def encode_label(indices: npt.NDArray[np.uint8], grid: Grid, legend: Legend, compress: str) -> bytes:
-    """A GeoTIFF of class ids, with their colours; indices (rows, cols) of no class become the legend's nodata."""
-    profile = {"count": 1, "dtype": legend.dtype, "nodata": legend.nodata}
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An uncompressed GeoTIFF as GDAL made it, of which all others of its kind differ in place and pixels only.
 
-    def fill(dataset: Any) -> None:
-        dataset.write_colormap(1, legend.colormap())
-        dataset.write(legend.decode(indices), 1)
+    Making each anew takes GDAL longer than writing it to the disk.
 
-    return _encode(grid, profile, compress, fill)
+    Attributes:
+        head: all bytes before the pixels.
+        place: where in it the map coordinates of the upper left corner are.
+    """
+
+    head: bytes
+    place: int
+
+    @classmethod
+    def of(cls, values: npt.NDArray[Any], grid: Grid, profile: dict[str, Any], describe: Fill) -> Template | None:
+        """A template for chips like this one; None where the file is not laid out as expected."""
+        marked = np.full_like(values, 85)  # no zeros, which the head has many of
+        content = _encode(marked, grid, profile, describe)
+        pixels = marked.tobytes()
+        corner = _corner(grid.transform)
+        head = content[: -len(pixels)]
+        is_usual = content.startswith(b"II") and content.endswith(pixels) and head.count(corner) == 1
+        return cls(head, head.index(corner)) if is_usual else None
+
+    def filled(self, values: npt.NDArray[Any], grid: Grid) -> bytes:
+        """The GeoTIFF with other pixels, at another place."""
+        corner = _corner(grid.transform)
+        return b"".join([self.head[: self.place], corner, self.head[self.place + len(corner) :], values.tobytes()])
 
 
-def _encode(grid: Grid, profile: dict[str, Any], compress: str, fill: Any) -> bytes:
-    """GDAL in memory; the caller has the settings of `gdal_settings` in force."""
+def _corner(transform: Affine) -> bytes:
+    """ModelTiepointTag of a grid that is not rotated (GeoTIFF 1.1, section 7.1.2): pixel (0, 0, 0) to (x, y, 0)."""
+    return struct.pack("<6d", 0, 0, 0, transform.c, transform.f, 0)
+
+
+def _encode(
+    values: npt.NDArray[Any],
+    grid: Grid,
+    profile: dict[str, Any],
+    describe: Fill,
+    valid: npt.NDArray[np.bool_] | None = None,
+) -> bytes:
     place = {"height": grid.height, "width": grid.width, "crs": grid.crs, "transform": grid.transform}
     try:
         with warnings.catch_warnings(), MemoryFile() as memory:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with memory.open(driver="GTiff", interleave="band", compress=compress, **place, **profile) as dataset:
-                fill(dataset)
+            with memory.open(driver="GTiff", interleave="band", **place, **profile) as dataset:
+                describe(dataset)
+                dataset.write(values)
+                if valid is not None:
+                    dataset.write_mask(valid)
             return bytes(memory.getbuffer())
     except GDAL_ERRORS as error:
-        raise OutputError(f"a chip cannot be encoded with compression '{compress}': {first_line(error)}") from error
+        raise OutputError(f"a chip cannot be encoded with '{profile['compress']}': {first_line(error)}") from error

@@ -37,7 +37,8 @@ def chip_frame(rows: npt.NDArray[np.int64], grids: list[Grid], splits: tuple[str
     for number, grid in enumerate(grids):
         own = rows[:, 0] == number
         shapes = gpd.GeoSeries(_footprints(rows[own, 2:6], grid), crs=grid.crs and grid.crs.to_wkt())
-        footprints[own] = (shapes if crs == grid.crs else shapes.to_crs(crs.to_wkt())).to_numpy()
+        moved = shapes if crs is None or crs == grid.crs else shapes.to_crs(crs.to_wkt())
+        footprints[own] = moved.to_numpy()
     return gpd.GeoDataFrame(pd.DataFrame(columns), geometry=gpd.GeoSeries(footprints, crs=crs and crs.to_wkt()))
 
 

@@ -75,12 +75,30 @@ class ChipIndex:
         """The chips of one split, to be read from a store."""
         return [ChipRow(*values) for values in self.of(split)[list(COLUMNS)].itertuples(index=False, name=None)]
 
+    def require_files(self) -> None:
+        """Make sure that every chip's files are there and whole.
+
+        Raises:
+            ChipError: one is gone or cut short.
+        """
+        if self.is_virtual:
+            return
+        for kind, size in zip(("image", "label"), SIZES, strict=True):
+            for name, wanted in zip(self.frame[kind], self.frame[size], strict=True):
+                path = self.folder / name
+                if not path.is_file():
+                    raise ChipError(f"{path}: is gone though the index lists it; make the chips again")
+                if path.stat().st_size != wanted:
+                    found = path.stat().st_size
+                    raise ChipError(f"{path}: has {found} bytes and had {wanted} when it was cut; make the chips again")
+
     def counts(self, split: str) -> npt.NDArray[np.int64]:
         """Labelled pixels (chips, classes) of one split."""
         return np.asarray(self.of(split)[count_columns(self.legend)], np.int64)
 
 
 COLUMNS = ChipRow._fields
+SIZES = ("image_bytes", "label_bytes")
 
 
 def count_columns(legend: Legend) -> list[str]:
@@ -116,6 +134,8 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
             raise ChipError(
                 f"{folder}: was made by a newer geoseg (chip format {description['format']}); update geoseg"
             )
+        if description["format"] < FORMAT:
+            raise ChipError(f"{folder}: was made by an older geoseg; make the chips again")
         frame = gpd.read_parquet(folder / INDEX)
         index = ChipIndex(
             folder,
@@ -128,7 +148,7 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
             {name: description.get(name) for name in ORIGIN},
         )
         gap = int(index.options["gap"])
-        missing = {*COLUMNS, *count_columns(index.legend)} - set(frame.columns)
+        missing = {*COLUMNS, *SIZES, *count_columns(index.legend)} - set(frame.columns)
         if missing:
             raise ChipError(f"{folder / INDEX}: has no column {sorted(missing)[0]!r}; make the chips again")
     except FileNotFoundError as error:

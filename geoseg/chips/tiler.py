@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,19 +13,19 @@ import geopandas as gpd
 import numpy as np
 
 from geoseg import __version__, progress
-from geoseg.chips import work
 from geoseg.chips.areas import SplitAreas, read_areas
 from geoseg.chips.cells import count_cells
 from geoseg.chips.cutter import Cut, Rules, cut_task
 from geoseg.chips.encode import COMPRESSIONS
 from geoseg.chips.footprints import chip_frame
-from geoseg.chips.index import FORMAT, check_leaks, count_columns, leaking_pairs, write_index
+from geoseg.chips.index import FORMAT, SIZES, check_leaks, count_columns, leaking_pairs, write_index
 from geoseg.chips.journal import Journal
 from geoseg.chips.layout import ChipPlan, Windows, plan_chips
 from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
 from geoseg.chips.result import TileResult
 from geoseg.chips.split import Division, Folds, Shares
 from geoseg.chips.strips import Task, make_tasks
+from geoseg.chips.work import Workers, workers
 from geoseg.errors import ChipError, OptionError, require_seed
 from geoseg.output import fingerprint, new_output, refuse_existing
 from geoseg.readers import Words
@@ -126,7 +127,6 @@ def tile(
         GeosegError: see the classes of `geoseg.errors`; nothing is left under `output`.
     """
     output = Path(output)
-    processes = work.processes(jobs)
     settings = Settings(
         chip_size, overlap, block_size, tuple(split), split_by, folds, str(areas) if areas else None, area_column,
         min_labelled, min_valid, compress, virtual, seed,
@@ -136,28 +136,29 @@ def tile(
         refuse_existing(output, overwrite)
     pairs = open_pairs(scenes, labels, **inputs)
     drawn = read_areas(areas, area_column) if areas is not None else None
-    plan = plan_chips(
-        count_cells(pairs, processes),
-        chip_size=chip_size,
-        overlap=overlap,
-        block_size=block_size,
-        shares=division,
-        split_by=split_by,
-        seed=seed,
-        areas=drawn,
-        name=str(labels),
-    )
-    logger.info("Chips of %d pixels, %d apart between splits, split by %s", plan.chip, plan.gap, plan.by)
-    job = _Job(output, pairs, settings, plan, _wanted(division, drawn), inputs)
-    if dry_run:
-        return job.result(job.frame(list(job.cut(None, processes))), dry_run=True)
-    with new_output(output, overwrite=overwrite, key=job.key) as workspace:
-        workspace.main.mkdir(exist_ok=True)
-        notes = workspace.scratch("notes")
-        notes.mkdir(exist_ok=True)
-        cuts = list(job.cut(Journal(notes, workspace.main), processes))
-        frame = job.frame(cuts)
-        write_index(workspace.main, frame, job.description(cuts))
+    with workers(pairs, jobs) as crew:
+        plan = plan_chips(
+            count_cells(pairs, crew),
+            chip_size=chip_size,
+            overlap=overlap,
+            block_size=block_size,
+            shares=division,
+            split_by=split_by,
+            seed=seed,
+            areas=drawn,
+            name=str(labels),
+        )
+        logger.info("Chips of %d pixels, %d apart between splits, split by %s", plan.chip, plan.gap, plan.by)
+        job = _Job(output, pairs, settings, plan, _wanted(division, drawn), inputs)
+        if dry_run:
+            return job.result(job.frame(list(job.cut(crew, None))), dry_run=True)
+        with new_output(output, overwrite=overwrite, key=job.key, bulk=("images", "labels")) as workspace:
+            workspace.main.mkdir(exist_ok=True)
+            notes = workspace.scratch("notes")
+            notes.mkdir(exist_ok=True)
+            cuts = list(job.cut(crew, Journal(notes, workspace.main)))
+            frame = job.frame(cuts)
+            write_index(workspace.main, frame, job.description(cuts))
     return job.result(frame, dry_run=False)
 
 
@@ -177,7 +178,7 @@ class _Job:
         """What makes two runs the same work."""
         return fingerprint({"version": __version__, "format": FORMAT} | self._options(), self._files())
 
-    def cut(self, journal: Journal | None, processes: int) -> Iterator[Cut]:
+    def cut(self, crew: Workers[list[LabelledScene]], journal: Journal | None) -> Iterator[Cut]:
         """Cut all chips, but for those that the journal has; without one, none is written."""
         windows = _without_leaks(self.plan, self.pairs)
         sizes = [len(pair.scene.bands) * np.dtype(pair.scene.dtype).itemsize for pair in self.pairs]
@@ -187,7 +188,7 @@ class _Job:
             logger.info("Going on: %d of %d parts were cut before", len(done), len(tasks))
         rules = self._rules(windows, max(sizes), journal)
         left = [task for task in tasks if task.number not in done]
-        fresh = work.run(_cut, (self.pairs, rules, journal), left, processes)
+        fresh = crew.run(partial(_cut, rules=rules, journal=journal), left)
         with progress.bar("Cutting", sum(map(len, windows)), "chips") as bar:
             for task in tasks:
                 yield done[task.number] if task.number in done else next(fresh)
@@ -223,7 +224,9 @@ class _Job:
         frame.insert(1, "label", [name and f"labels/{name}" for name in names])
         for number, column in enumerate(count_columns(self.pairs[0].labels.legend)):
             frame.insert(len(frame.columns) - 1, column, rows[:, 6 + number])
-        frame.attrs["bytes"] = sum(image + label for cut in cuts for _, image, label in cut.files)
+        for place, column in enumerate(SIZES, start=1):
+            sizes = [file[place] for cut in cuts for file in cut.files]
+            frame.insert(len(frame.columns) - 1, column, 0 if self.settings.virtual else sizes)
         self._refuse_poor(frame)
         check_leaks(frame, self.plan.gap, str(self.output))
         return frame
@@ -248,7 +251,7 @@ class _Job:
     def result(self, frame: gpd.GeoDataFrame, *, dry_run: bool) -> TileResult:
         """What to tell of it."""
         legend = self.pairs[0].labels.legend
-        size = 0 if self.settings.virtual else int(frame.attrs["bytes"])
+        size = int(frame[list(SIZES)].to_numpy().sum())
         result = TileResult.of(str(self.output), frame, self.plan, legend, self.wanted, size, dry_run=dry_run)
         for split, name in result.missing:
             what = {"train": "training", "val": "validation"}.get(split, split)
@@ -276,9 +279,8 @@ class _Job:
                 )
 
 
-def _cut(context: tuple[Sequence[LabelledScene], Rules, Journal | None], task: Task) -> Cut:
-    pairs, rules, journal = context
-    cut = cut_task((pairs, rules), task)
+def _cut(pairs: list[LabelledScene], task: Task, *, rules: Rules, journal: Journal | None) -> Cut:
+    cut = cut_task(pairs, task, rules=rules)
     if journal is not None:
         journal.write(task.number, cut)
     return cut

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from geoseg.errors import ChipError, OptionError
 
@@ -20,54 +22,71 @@ Result = TypeVar("Result")
 _context: Any = None
 
 
-def processes(jobs: int) -> int:
-    """Number of processes that a user asked for; 0 stands for one per core.
+class Workers(Generic[Context]):
+    """Processes that hold a context; or this one alone."""
+
+    def __init__(self, context: Context, jobs: int, pool: ProcessPoolExecutor | None) -> None:
+        self._context = context
+        self._jobs = jobs
+        self._pool = pool
+
+    def run(self, function: Callable[[Context, Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        """Results of `function(context, task)`, in the order of the tasks.
+
+        Neighbouring tasks go to one process, which finds in its cache what they share. `function` is one of a module,
+        or a partial of one.
+
+        Raises:
+            ChipError: a process was killed, for want of memory as a rule.
+        """
+        if self._pool is None:
+            for task in tasks:
+                yield function(self._context, task)
+            return
+        together = max(1, min(8, len(tasks) // (self._jobs * 3)))
+        try:
+            yield from self._pool.map(partial(_call, function), tasks, chunksize=together)
+        except BrokenProcessPool as error:
+            raise ChipError(
+                "a process was killed, most likely because memory ran out; give fewer --jobs, the same command goes on"
+            ) from error
+
+
+@contextmanager
+def workers(context: Context, jobs: int) -> Iterator[Workers[Context]]:
+    """Start processes that hold a context.
+
+    Args:
+        context: what all tasks need; sent to each process once.
+        jobs: number of processes; 0 stands for one per core, and 1 for none beside this one.
 
     Raises:
-        OptionError: less than 0.
+        OptionError: a number less than 0.
     """
     if jobs < 0:
         raise OptionError(f"jobs is {jobs}; give a number of processes, or 0 for one per core")
-    return jobs or os.cpu_count() or 1
-
-
-def run(
-    function: Callable[[Context, Task], Result], context: Context, tasks: Sequence[Task], jobs: int
-) -> Iterator[Result]:
-    """Results of `function(context, task)`, in the order of the tasks.
-
-    Neighbouring tasks go to one process, which finds in its cache what they share. `function` must be of a module, and
-    all values must be picklable; the context is sent to each process once.
-
-    Raises:
-        ChipError: a process was killed, for want of memory as a rule.
-    """
-    jobs = min(jobs, len(tasks))
-    if jobs <= 1:
-        for task in tasks:
-            yield function(context, task)
+    jobs = jobs or os.cpu_count() or 1
+    if jobs == 1:
+        yield Workers(context, 1, None)
         return
-    run_of = max(1, min(8, len(tasks) // (jobs * 3)))
-    # Threads of GDAL and numba do not survive a fork.
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(context,))
+    pool = ProcessPoolExecutor(jobs, _start_method(), initializer=_begin, initargs=(context,))
     try:
-        yield from pool.map(_Call(function), tasks, chunksize=run_of)
-    except BrokenProcessPool as error:
-        raise ChipError(
-            "a process was killed, most likely because memory ran out; give fewer --jobs, the work goes on from there"
-        ) from error
+        yield Workers(context, jobs, pool)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-class _Call:
-    """Calls a function with the context of the process it is in."""
+def _start_method() -> multiprocessing.context.BaseContext:
+    """Not a plain fork, which the threads of GDAL and numba do not survive."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    method = multiprocessing.get_context("forkserver")
+    method.set_forkserver_preload(["geoseg.chips.cutter"])  # imported once for all
+    return method
 
-    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
-        self._function = function
 
-    def __call__(self, task: Any) -> Any:
-        return self._function(_context, task)
+def _call(function: Callable[[Any, Any], Any], task: Any) -> Any:
+    return function(_context, task)
 
 
 def _begin(context: Any) -> None:

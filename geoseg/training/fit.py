@@ -201,9 +201,7 @@ def _refuse_untrainable(index: ChipIndex) -> None:
     if len(index.legend) < 2:
         only = index.legend.names[0]
         raise ChipError(f"{index.folder}: has the one class '{only}'; two or more are needed to tell anything apart")
-    for image in [] if index.is_virtual else index.frame["image"]:
-        if not (index.folder / image).is_file():
-            raise ChipError(f"{index.folder / image}: is gone though the index lists it; make the chips again")
+    index.require_files()
 
 
 def _settings(index: ChipIndex, **asked: Any) -> Settings:

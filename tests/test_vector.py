@@ -1,0 +1,255 @@
+import json
+import re
+import sqlite3
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import geopandas as gpd
+import pyogrio
+import pytest
+import shapely
+
+from geoseg.errors import LabelError, SceneError
+from geoseg.vector import read_vector
+
+CANARY = "the canary sings"
+
+
+def write(path, name="forest", **options):
+    frame = gpd.GeoDataFrame({"class": [name]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
+    frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_file(path, **options)
+    return path
+
+
+@pytest.fixture
+def canary(tmp_path):
+    """A file that no other file may have read."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return write(folder / "canary.geojson", CANARY)
+
+
+@pytest.fixture
+def listener():
+    """The address of a server, and what was asked of it."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        def do_HEAD(self):
+            self.do_GET()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "name", ["a.gpkg", "a.geojson", "a.json", "a.fgb", "a.shp", "a.parquet", "a.geojsonl", "a.gml"]
+)
+def test_formats(tmp_path, name):
+    drivers = {".json": "GeoJSON", ".geojsonl": "GeoJSONSeq"}
+    path = tmp_path / name
+    write(path, **({"driver": drivers[path.suffix]} if path.suffix in drivers else {}))
+    before = sorted(tmp_path.iterdir())
+    frame = read_vector(path)
+    assert list(frame["class"]) == ["forest"]
+    assert frame.geometry[0].equals(shapely.box(0, 0, 1, 1))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_kml(tmp_path):
+    place = "<Placemark><name>forest</name><Point><coordinates>1,2</coordinates></Point></Placemark>"
+    path = tmp_path / "a.kml"
+    path.write_text(
+        f'<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2"><Document>{place}</Document></kml>'
+    )
+    assert list(read_vector(path)["Name"]) == ["forest"]
+
+
+def test_the_content_decides_and_not_the_name(tmp_path):
+    (tmp_path / "a.geojson").write_bytes(write(tmp_path / "a.gpkg").read_bytes())
+    assert list(read_vector(tmp_path / "a.geojson")["class"]) == ["forest"]
+    (tmp_path / "bom.geojson").write_bytes(b"\xef\xbb\xbf \n" + write(tmp_path / "b.geojson").read_bytes())
+    assert list(read_vector(tmp_path / "bom.geojson")["class"]) == ["forest"]
+
+
+class TestLayers:
+    @pytest.fixture
+    def several(self, tmp_path):
+        path = tmp_path / "several.gpkg"
+        for layer in ("training", "roads", "fields"):
+            write(path, layer, layer=layer)
+        return path
+
+    def test_one_is_chosen(self, several):
+        assert list(read_vector(several, layer="roads")["class"]) == ["roads"]
+
+    def test_none_is_guessed(self, several):
+        with pytest.raises(
+            LabelError, match=r"has 3 layers \(training, roads, fields\); name the one to use with --layer"
+        ):
+            read_vector(several)
+
+    def test_the_nearest_is_suggested(self, several, tmp_path):
+        with pytest.raises(LabelError, match="has no layer 'trainin' with geometries; did you mean 'training'"):
+            read_vector(several, layer="trainin")
+        with pytest.raises(LabelError, match="has no layer 'b'"):
+            read_vector(write(tmp_path / "a.geojson"), layer="b")
+        with pytest.raises(LabelError, match="GeoParquet file, which has no layer 'b'; leave --layer out"):
+            read_vector(write(tmp_path / "a.parquet"), layer="b")
+
+
+def ogr_vrt(canary):
+    return (
+        f'<OGRVRTDataSource><OGRVRTLayer name="canary"><SrcDataSource>{canary}</SrcDataSource>'
+        "</OGRVRTLayer></OGRVRTDataSource>"
+    )
+
+
+def streamed(canary):
+    command = f"gdal vector pipeline ! read {canary} ! write --output-format stream streamed_dataset"
+    return json.dumps({"type": "gdal_streamed_alg", "command_line": command})
+
+
+def wfs(canary):
+    return f"<OGRWFSDataSource><URL>{canary}</URL></OGRWFSDataSource>"
+
+
+@pytest.mark.parametrize("make", [ogr_vrt, streamed, wfs])
+@pytest.mark.parametrize("before", ["", "hello ", "<!-- -->", "<?xml version='1.0'?>\n", "\ufeff", "{}"])
+@pytest.mark.parametrize("suffix", ["geojson", "vrt", "json", "gdalg.json", "gml", "kml", "gpkg", "shp", "fgb", "csv"])
+def test_descriptions_open_nothing(tmp_path, canary, make, before, suffix):
+    path = tmp_path / f"labels.{suffix}"
+    path.write_text(before + make(canary), encoding="utf-8")
+    with pytest.raises(LabelError, match="labels") as caught:
+        read_vector(path)
+    assert CANARY not in str(caught.value)
+
+
+def test_the_canary_would_sing(tmp_path, canary):
+    """GDAL left to itself follows what the tests above refuse."""
+    path = tmp_path / "labels.geojson"
+    path.write_text("hello " + ogr_vrt(canary))
+    assert CANARY in list(pyogrio.read_dataframe(path)["class"])
+
+
+@pytest.mark.parametrize("magic", [b"fgb\x03fgb\x00", b"\0\0\x27\x0a", b"SQLite format 3\0", b"PAR1"])
+def test_what_begins_like_another_format_opens_nothing(tmp_path, canary, magic):
+    for suffix in ("fgb", "shp", "gpkg", "parquet", "vrt", "csv"):
+        path = tmp_path / f"labels.{suffix}"
+        path.write_bytes(magic + ogr_vrt(canary).encode())
+        with pytest.raises(LabelError, match=r"labels\."):
+            read_vector(path)
+
+
+def test_archives_are_refused(tmp_path, canary):
+    for name in ("a.zip", "a.gpkg", "a.kmz", "a.shp.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("a.vrt", ogr_vrt(canary))
+        with pytest.raises(LabelError, match="is an archive; unzip it and give the vector file that is inside"):
+            read_vector(tmp_path / name)
+
+
+@pytest.mark.parametrize("key", ["crs", "\\u0063r\\u0073", "CRS", "\\u0043RS"])
+@pytest.mark.parametrize("kind", ["link", "LINK", "url", "\\u006cink"])
+def test_a_coordinate_system_is_not_fetched(tmp_path, listener, key, kind):
+    address, asked = listener
+    text = write(tmp_path / "a.geojson").read_text().rstrip()
+    crs = f'"{key}" : {{"properties": {{"href": "{address}/a", "url": "{address}/b"}}, "type": "{kind}"}}'
+    text = re.sub(r'"crs": \{[^}]*\} *\},', "", text)
+    for place, changed in enumerate((f"{text[:-1]}, {crs}}}", "{" + crs + "," + text[1:])):
+        path = tmp_path / f"link{place}.geojson"
+        path.write_text(changed)
+        with pytest.raises(LabelError, match="its coordinate system is a link to somewhere else"):
+            read_vector(path)
+    assert not asked
+
+
+def test_a_coordinate_system_that_is_named_is_taken(tmp_path):
+    text = write(tmp_path / "a.geojson").read_text().rstrip()
+    text = re.sub(r'"crs": \{[^}]*\} *\},', "", text)[:-1]
+    for crs in ('{"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3857"}}', "null"):
+        path = tmp_path / "named.geojson"
+        path.write_text(f'{text}, "crs": {crs}}}')
+        assert read_vector(path).crs == ("EPSG:4326" if crs == "null" else "EPSG:3857")
+    column = gpd.GeoDataFrame({"crs": ["a"]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
+    column.to_file(tmp_path / "column.geojson")
+    assert list(read_vector(tmp_path / "column.geojson")["crs"]) == ["a"]
+    path.write_text(text + ', "crs": {"type"')
+    with pytest.raises(LabelError, match="has a 'crs' that cannot be read"):
+        read_vector(path)
+
+
+def test_xml_fetches_nothing(tmp_path, listener):
+    address, asked = listener
+    text = write(tmp_path / "a.gml").read_text()
+    schema = f"http://x {address}/wfs?SERVICE=WFS&amp;VERSION=1.0.0&amp;REQUEST=DescribeFeatureType&amp;TYPENAME=ogr:a"
+    namespaces = 'xmlns:wfs="http://www.opengis.net/wfs" xmlns:gml="http://www.opengis.net/gml" xmlns:ogr="http://x"'
+    instance = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+    point = f'<gml:Point srsName="{address}/srs"><gml:coordinates>1,2</gml:coordinates></gml:Point>'
+    member = f"<gml:featureMember><ogr:a><ogr:geom>{point}</ogr:geom></ogr:a></gml:featureMember>"
+    (tmp_path / "wfs.gml").write_text(
+        f'<wfs:FeatureCollection {namespaces} {instance} xsi:schemaLocation="{schema}">{member}</wfs:FeatureCollection>'
+    )
+    (tmp_path / "schema.gml").write_text(re.sub(r'schemaLocation="[^"]*"', f'schemaLocation="http://x {schema}"', text))
+    for name in ("wfs.gml", "schema.gml"):
+        assert len(read_vector(tmp_path / name)) == 1
+    assert not asked
+
+
+def test_xml_with_entities_is_refused(tmp_path, canary):
+    text = write(tmp_path / "a.gml").read_text().partition("?>")[2]
+    path = tmp_path / "entity.gml"
+    path.write_text(f'<!DOCTYPE x [<!ENTITY e SYSTEM "file://{canary}">]>' + text.replace(">forest<", ">&e;<"))
+    with pytest.raises(LabelError, match="no plain GML, KML or GPX"):
+        read_vector(path)
+    path.write_text(text.replace(">forest<", f"><!-- {ogr_vrt(canary)} --><"))
+    with pytest.raises(LabelError, match=r"entity\.gml"):
+        read_vector(path)
+    path.write_text("<FeatureCollection><a></b>")
+    with pytest.raises(LabelError, match="is not sound XML"):
+        read_vector(path)
+
+
+def test_a_geopackage_calls_nothing(tmp_path, canary):
+    view = f"CREATE VIEW evil AS SELECT fid, geom, ogr_datasource_load_layers('{canary}') AS class FROM a"  # noqa: S608
+    path = write(tmp_path / "a.gpkg")
+    with sqlite3.connect(path) as database:
+        database.execute(view)
+        database.execute("UPDATE gpkg_contents SET table_name = 'evil', identifier = 'evil'")
+        database.execute("UPDATE gpkg_geometry_columns SET table_name = 'evil'")
+    database.close()
+    with pytest.raises(LabelError, match=r"a\.gpkg"):
+        read_vector(path)
+
+
+def test_errors_are_of_the_type_asked_for(tmp_path):
+    for name, content, says in (
+        ("gone.gpkg", None, "there is no such file"),
+        ("empty.gpkg", "", "the file is empty"),
+        ("text.gpkg", "nothing", "no vector file that geoseg reads, or a description of other sources"),
+        ("broken.geojson", "{", "cannot be read as a vector file"),
+        ("none.geojson", '{"type": "FeatureCollection", "features": []}', "holds no geometry|no layer"),
+    ):
+        if content is not None:
+            (tmp_path / name).write_text(content)
+        with pytest.raises(SceneError, match=f"{re.escape(name)}: .*({says})"):
+            read_vector(tmp_path / name, error=SceneError)
+    with pytest.raises(SceneError, match="is a folder"):
+        read_vector(tmp_path, error=SceneError)
+    write(tmp_path / "part.shp")
+    with pytest.raises(SceneError, match=r"is a part of a shapefile.*; give the \.shp file"):
+        read_vector(tmp_path / "part.shx", error=SceneError)
