@@ -223,10 +223,17 @@ def _values(dataset: rasterio.DatasetReader, path: Path, error: type[GeosegError
                 valid = dataset.read_masks(1, window=window) != 0
         except GDAL_ERRORS as cause:
             raise error(f"{path}: cannot read {window}: {first_line(cause)}; the file may be damaged") from cause
-        values.update(np.unique(ids[valid]).tolist())
+        values.update(_distinct(ids[valid]))
         if len(values) > MAX_CLASSES:
             raise error(f"{path}: holds more than {MAX_CLASSES} different values; it does not look like a class raster")
     return values
+
+
+def _distinct(ids: npt.NDArray[Any]) -> list[int]:
+    """The values there are; counting beats sorting where it can."""
+    if ids.dtype.kind == "u" and ids.dtype.itemsize <= 2:
+        return np.flatnonzero(np.bincount(ids)).tolist()
+    return [int(value) for value in np.unique(ids)]
 
 
 def _legend_of(values: set[int], path: Path, error: type[GeosegError]) -> Legend:

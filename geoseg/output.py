@@ -217,17 +217,24 @@ def _publish(workspace: Workspace, beside: tuple[str, ...], bulk: tuple[str, ...
     fresh.touch()
     mode = fresh.stat().st_mode & 0o777
     for path in made:
-        for file in path.rglob("*") if path.is_dir() else [path]:
-            if file.is_file():
-                file.chmod(mode)
-                if file.parent.name not in bulk:
-                    _flush(file)
+        for file in _files(path, bulk):
+            file.chmod(mode)
+            _flush(file)
     for path in made[1:]:
         path.replace(target.parent / path.name)
     if target.is_dir() and not target.is_symlink():
         target.replace(workspace.scratch("replaced"))
     workspace.main.replace(target)
     _flush(target.parent)
+
+
+def _files(path: Path, bulk: tuple[str, ...]) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    for entry in path.iterdir():
+        if entry.name not in bulk:
+            yield from _files(entry, ())
 
 
 def _flush(path: Path) -> None:

@@ -25,6 +25,7 @@ class Scene(Protocol):
         grid: its georeferencing.
         bands: names of the bands that `read` returns, in order; "band_1" and so on where the files name none.
         dtype: numpy type of the values that `read` returns.
+        is_complete: True when every pixel is known to be valid without reading any.
     """
 
     @property
@@ -35,6 +36,8 @@ class Scene(Protocol):
     def bands(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def dtype(self) -> str: ...  # noqa: D102
+    @property
+    def is_complete(self) -> bool: ...  # noqa: D102
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels of a window inside the scene.
@@ -120,6 +123,7 @@ class ArrayScene:
         self.bands = bands or tuple(f"band_{number}" for number in range(1, count + 1))
         self.dtype = str(values.dtype)
         self._values = values
+        self.is_complete = valid is None
         self._valid = np.ones((height, width), bool) if valid is None else valid
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:

@@ -105,17 +105,19 @@ def _count_piece(pairs: list[LabelledScene], task: tuple[int, int, Window]) -> t
     labelled = int((indices != IGNORE).sum())
     if not labelled:
         return 0, None
-    indices = np.where(pair.scene.read(piece)[1], indices, np.uint8(IGNORE))
+    if not pair.scene.is_complete:
+        indices = np.where(pair.scene.read(piece)[1], indices, np.uint8(IGNORE))
     return labelled, _per_cell(indices, cell, len(pair.labels.legend))
 
 
 def _per_cell(indices: npt.NDArray[np.uint8], cell: int, classes: int) -> npt.NDArray[np.int64]:
     """Pixels of each class (rows, cols, classes) in cells of a piece (height, width)."""
     rows, cols = (math.ceil(length / cell) for length in indices.shape)
-    place = (np.arange(indices.shape[0]) // cell)[:, None] * cols + np.arange(indices.shape[1]) // cell
-    known = indices != IGNORE
-    counts = np.bincount(place[known] * classes + indices[known], minlength=rows * cols * classes)
-    return counts.reshape(rows, cols, classes)
+    row, col = (np.arange(length, dtype=np.int32) // cell for length in indices.shape)
+    # One more class for what is not labelled is faster than to pick out what is.
+    place = (row[:, None] * cols + col) * (classes + 1) + np.minimum(indices, classes)
+    counts = np.bincount(place.ravel(), minlength=rows * cols * (classes + 1))
+    return counts.reshape(rows, cols, classes + 1)[..., :classes]
 
 
 def _pieces(grid: Grid, cell: int, bands: int) -> Iterator[Window]:

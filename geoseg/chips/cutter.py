@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,19 +88,19 @@ def _cut_strip(
         for split, row, col, height, width in strip.windows.tolist():
             top, left = row - int(strip.region.row_off), col - int(strip.region.col_off)
             inside = slice(top, top + height), slice(left, left + width)
-            known = indices[inside] != IGNORE
-            if not _is_enough(known, rules.min_labelled) or not _is_enough(valid[inside], rules.min_valid):
+            counts = np.bincount(indices[inside].ravel(), minlength=256)[: len(pair.labels.legend)]
+            labelled, known = int(counts.sum()), int(np.count_nonzero(valid[inside]))
+            if (
+                not labelled
+                or labelled < rules.min_labelled * height * width
+                or known < rules.min_valid * height * width
+            ):
                 continue
             place = (number, split, row, col, height, width)
-            counts = np.bincount(indices[inside][known], minlength=len(pair.labels.legend))
-            chip = Chip(pair, place, values[:, *inside], valid[inside], indices[inside])
+            # Its own pixels side by side: they are gone through more than once.
+            chip = Chip(pair, place, np.ascontiguousarray(values[:, *inside]), valid[inside], indices[inside])
             made.append(((*place, *counts.tolist()), chip.write(rules, encoder), chip.sample(rules)))
     return made
-
-
-def _is_enough(mask: npt.NDArray[np.bool_], share: float) -> bool:
-    count = int(np.count_nonzero(mask))
-    return count > 0 and count >= share * mask.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +133,13 @@ class Chip:
         return name, len(image), len(label)
 
     def sample(self, rules: Rules) -> npt.NDArray[Any]:
-        """Some of the valid pixels (n, bands), which depend on the seed and the place alone."""
-        places = np.flatnonzero(self.valid)
-        count = min(len(places), int(np.ceil(rules.sample_share * len(places))))
-        if count < len(places):
-            rng = np.random.default_rng((rules.seed, *self.place))
-            places = np.sort(rng.choice(places, count, replace=False))
-        return self.values.reshape(len(self.values), -1)[:, places].T
+        """Every so many-th valid pixel (n, bands), from a start that depends on the seed and the place alone."""
+        if rules.sample_share <= 0:
+            return np.empty((0, len(self.values)), self.values.dtype)
+        step = max(1, math.floor(1 / rules.sample_share))
+        start = int(np.random.default_rng((rules.seed, *self.place)).integers(step))
+        valid = self.valid.ravel()[start::step]
+        return self.values.reshape(len(self.values), -1)[:, start::step][:, valid].T
 
 
 def _write(path: Path, content: bytes) -> None:

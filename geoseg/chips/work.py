@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import forkserver
 from typing import Any, Generic, TypeVar
 
 from geoseg.errors import ChipError, OptionError
@@ -50,6 +51,13 @@ class Workers(Generic[Context]):
             raise ChipError(
                 "a process was killed, most likely because memory ran out; give fewer --jobs, the same command goes on"
             ) from error
+
+
+def prepare(jobs: int) -> None:
+    """Begin to start processes, while this one is still busy with other things."""
+    method = _start_method()
+    if jobs != 1 and method.get_start_method() == "forkserver":
+        forkserver.ensure_running()
 
 
 @contextmanager

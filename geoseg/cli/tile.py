@@ -73,6 +73,9 @@ def command(scenes: tuple[str, ...], as_json: bool, **settings: Any) -> None:
     geoseg tile 'LC08_B*.tif' --join stack --labels points.gpkg --buffer 30 -o chips/
     geoseg tile S2A_MSIL2A.SAFE --labels polygons.gpkg --bands B02,B03,B04,B08 -o chips/
     """
+    from geoseg.chips.work import prepare
+
+    prepare(settings["jobs"])
     from geoseg.chips.tiler import tile
 
     options.tell(tile(list(scenes), **settings), as_json)

@@ -56,6 +56,11 @@ class RegriddedScene:
         """The scene's own type."""
         return self.source.dtype
 
+    @property
+    def is_complete(self) -> bool:
+        """False: the grid may reach beyond the scene."""
+        return False
+
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels of a window inside the grid; see `Scene.read`."""
         require_inside(window, self.grid, self.name)

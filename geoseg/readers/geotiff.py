@@ -66,6 +66,8 @@ class GeoTiffScene:
             self.dtype = self._raw_dtype if self._scaling is None else _scaled_dtype(self._raw_dtype)
             self._nodata = tuple(dataset.nodatavals[index - 1] if nodata is None else nodata for index in self._indexes)
             self._masks = _mask_indexes(dataset, self._indexes)
+            has_nodata = any(value is not None for value in self._nodata)
+            self.is_complete = np.dtype(self._raw_dtype).kind in "iu" and not has_nodata and not self._masks
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels of a window inside the scene; see `Scene.read`."""

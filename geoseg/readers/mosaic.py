@@ -39,6 +39,7 @@ class MosaicScene:
         self.grid = grid
         self.bands = parts[0].bands
         self.dtype = str(np.result_type(*{part.dtype for part in parts}))
+        self.is_complete = False
         self._parts = tuple(on_grid(part, grid, resampling) for part in parts)
         self._sources = tuple(parts)
         # A pixel wider: where grids are warped, the edges bulge between the points that are looked at.

@@ -42,6 +42,11 @@ class StackScene:
         """A type that holds all layers' values."""
         return str(np.result_type(*(layer.dtype for layer in self.layers)))
 
+    @property
+    def is_complete(self) -> bool:
+        """True when all layers are."""
+        return all(layer.is_complete for layer in self.layers)
+
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels of a window inside the scene; see `Scene.read`."""
         require_inside(window, self.grid, self.name)
