@@ -27,14 +27,14 @@ class Rules:
 
     Attributes:
         folder: where their files go, None to write none.
-        compress: "deflate", "zstd", "lzw" or "none".
+        compress: "deflate", "zstd", "lzw" or "none"; None for chips that have no files.
         min_labelled, min_valid: least share of labelled pixels and of pixels with data; one of each at least.
         sample_share: share of each chip's valid pixels that statistics are made of.
         seed: of that sample.
     """
 
     folder: Path | None
-    compress: str
+    compress: str | None
     min_labelled: float
     min_valid: float
     sample_share: float
@@ -66,7 +66,7 @@ def cut_task(pairs: Sequence[LabelledScene], task: Task, *, rules: Rules) -> Cut
         GeosegError: the scene or its labels cannot be read.
     """
     pair = pairs[task.scene]
-    encoder = Encoder(pair.scene.bands, pair.labels.legend, rules.compress)
+    encoder = Encoder(pair.scene.bands, pair.labels.legend, rules.compress or "none")
     made = [one for strip in task.strips for one in _cut_strip(pair, task.scene, strip, rules, encoder)]
     rows = np.array([row for row, _, _ in made], np.int64).reshape(len(made), 6 + len(pair.labels.legend))
     empty = np.empty((0, len(pair.scene.bands)), pair.scene.dtype)
@@ -120,16 +120,17 @@ class Chip:
     indices: npt.NDArray[np.uint8]
 
     def write(self, rules: Rules, encoder: Encoder) -> tuple[str, int, int]:
-        """Write image and label; returns their common name and the bytes of each, as they are when none is written."""
-        if rules.folder is None:
-            return "", self.values.nbytes, self.indices.nbytes
+        """Write image and label; returns their common name and the bytes of each."""
+        if rules.compress is None:
+            return "", 0, 0
         number, _, row, col, height, width = self.place
         grid = self.pair.scene.grid.crop(Window(col, row, width, height))
         name = f"{number:04d}_{safe(self.pair.source.stem)}_{row:06d}_{col:06d}.tif"
         image = encoder.image(self.values, self.valid, grid)
         label = encoder.label(self.indices, grid)
-        _write(rules.folder / "images" / name, image)
-        _write(rules.folder / "labels" / name, label)
+        if rules.folder is not None:
+            _write(rules.folder / "images" / name, image)
+            _write(rules.folder / "labels" / name, label)
         return name, len(image), len(label)
 
     def sample(self, rules: Rules) -> npt.NDArray[Any]:

@@ -14,6 +14,7 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
+from rasterio.windows import Window
 
 from geoseg.errors import OutputError
 from geoseg.grid import Grid
@@ -67,7 +68,8 @@ class Encoder:
         profile = profile | {"compress": self.compress}
         if self.compress != "none":
             return _encode(values, grid, profile, describe)
-        key = (values.shape, values.dtype.str, grid.crs, tuple(grid.transform)[:6:3], tuple(grid.transform)[1:5:3])
+        t = grid.transform
+        key = (values.shape, values.dtype.str, grid.crs, t.a, t.b, t.d, t.e)
         if key not in self._templates:
             self._templates[key] = Template.of(values, grid, profile, describe)
         template = self._templates[key]
@@ -90,14 +92,16 @@ class Template:
 
     @classmethod
     def of(cls, values: npt.NDArray[Any], grid: Grid, profile: dict[str, Any], describe: Fill) -> Template | None:
-        """A template for chips like this one; None where the file is not laid out as expected."""
-        marked = np.full_like(values, 85)  # no zeros, which the head has many of
-        content = _encode(marked, grid, profile, describe)
-        pixels = marked.tobytes()
-        corner = _corner(grid.transform)
+        """A template for chips like this one; None where files are not laid out as expected."""
+        content, pixels, corner = _encode(values, grid, profile, describe), values.tobytes(), _corner(grid.transform)
         head = content[: -len(pixels)]
-        is_usual = content.startswith(b"II") and content.endswith(pixels) and head.count(corner) == 1
-        return cls(head, head.index(corner)) if is_usual else None
+        if not content.endswith(pixels) or head.count(corner) != 1:
+            return None
+        template = cls(head, head.index(corner))
+        # What it gives elsewhere is held against what GDAL makes there.
+        elsewhere, others = grid.crop(Window(3, 5, grid.width, grid.height)), np.roll(values, 1)
+        is_right = template.filled(others, elsewhere) == _encode(others, elsewhere, profile, describe)
+        return template if is_right else None
 
     def filled(self, values: npt.NDArray[Any], grid: Grid) -> bytes:
         """The GeoTIFF with other pixels, at another place."""

@@ -202,8 +202,10 @@ class _Job:
             folder = journal.chips
             for name in ("images", "labels"):
                 (folder / name).mkdir(exist_ok=True)
+        # Without a journal nothing is written; what chips take before compression is told at once.
+        compress = None if settings.virtual else settings.compress if journal is not None else "none"
         sampled = share if journal is not None else 0.0
-        return Rules(folder, settings.compress, settings.min_labelled, settings.min_valid, sampled, settings.seed)
+        return Rules(folder, compress, settings.min_labelled, settings.min_valid, sampled, settings.seed)
 
     def frame(self, cuts: list[Cut]) -> gpd.GeoDataFrame:
         """The index of what was cut.
@@ -226,7 +228,7 @@ class _Job:
             frame.insert(len(frame.columns) - 1, column, rows[:, 6 + number])
         for place, column in enumerate(SIZES, start=1):
             sizes = [file[place] for cut in cuts for file in cut.files]
-            frame.insert(len(frame.columns) - 1, column, 0 if self.settings.virtual else sizes)
+            frame.insert(len(frame.columns) - 1, column, sizes)
         self._refuse_poor(frame)
         check_leaks(frame, self.plan.gap, str(self.output))
         return frame

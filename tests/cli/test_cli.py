@@ -176,14 +176,17 @@ def start_tiling(write_scene, tmp_path):
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_work_leaves_nothing_and_says_how_to_go_on(write_scene, tmp_path, signum, code):
-    process, _ = start_tiling(write_scene, tmp_path)
+def test_interrupted_work_says_how_to_go_on_and_does(write_scene, tmp_path, signum, code):
+    process, words = start_tiling(write_scene, tmp_path)
     process.send_signal(signum)
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == code
     assert "Traceback" not in stderr
     assert "same command" in stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.tif", "scene.tif"]
+    assert not (tmp_path / "c").exists()
+    done = call(*words)
+    assert done.exit_code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "labels.tif", "scene.tif"]
 
 
 def test_the_command_of_a_killed_run_ends_as_if_nothing_had_been(write_scene, tmp_path):

@@ -1,0 +1,343 @@
+"""Chips are the same however they are cut: by how many processes, in one go or after a kill, with files or without."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import geoseg
+from conftest import CORNER, UTM, striped
+from geoseg.chips.dataset import ChipDataset
+from geoseg.chips.encode import Encoder, Template
+from geoseg.chips.index import read_index
+from geoseg.chips.strips import make_tasks
+from geoseg.cli import main
+from geoseg.errors import ChipError, GeosegError, LabelError, OptionError, OutputError
+from geoseg.grid import Grid
+from geoseg.legend import Legend
+from geoseg.raster import gdal_settings
+from geoseg.readers.geotiff import GeoTiffScene
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def holed(write_scene):
+    """A scene with nodata along one side and labels over all of it."""
+    values, classes = striped(300, 280)
+    values[:, :, :50] = 0
+    return write_scene(values, nodata=0), write_scene(classes[None], "labels.tif", nodata=0)
+
+
+@pytest.mark.parametrize("compress", ["none", "deflate"])
+def test_any_number_of_processes_gives_the_same_bytes(holed, tmp_path, compress):
+    for jobs in (1, 2):
+        geoseg.tile(*holed, tmp_path / f"j{jobs}", chip_size=24, jobs=jobs, compress=compress)
+    assert contents(tmp_path / "j1") == contents(tmp_path / "j2")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_the_same(write_scene, tmp_path, jobs):
+    values, classes = striped(420, 420)
+    scene, labels = write_scene(values, nodata=0), write_scene(classes[None], "labels.tif", nodata=0)
+    words = ["tile", scene, "--labels", labels, "--chip-size", 16, "--jobs", jobs, "-o"]
+    program = [sys.executable, "-c", "from geoseg.cli import main; main()"]
+    process = subprocess.Popen([*program, *map(str, [*words, tmp_path / "c"])], stderr=subprocess.DEVNULL)
+    notes = tmp_path / ".c.partial" / ".geoseg-scratch" / "notes"
+    while len(list(notes.glob("*.npz"))) < 3:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "c").exists()
+    # One chip was cut short by the fall of the machine.
+    victim = sorted((tmp_path / ".c.partial" / "c" / "images").iterdir())[0]
+    victim.write_bytes(victim.read_bytes()[:100])
+    done = CliRunner().invoke(main, [*map(str, words), str(tmp_path / "c")])
+    assert done.exit_code == 0
+    assert "Going on: " in done.stderr
+    assert CliRunner().invoke(main, [*map(str, words), str(tmp_path / "d")]).exit_code == 0
+    assert contents(tmp_path / "c") == contents(tmp_path / "d")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_other_options_do_not_go_on_with_what_is_there(holed, tmp_path, caplog):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        with pytest.raises(OutputError):
+            geoseg.tile(*holed, tmp_path / "c", chip_size=24, compress="none")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    geoseg.tile(*holed, tmp_path / "c", chip_size=32)
+    assert "Going on" not in caplog.text
+    geoseg.tile(*holed, tmp_path / "d", chip_size=32)
+    assert contents(tmp_path / "c") == contents(tmp_path / "d")
+
+
+def test_a_dry_run_says_what_a_run_makes(holed, tmp_path):
+    dry = geoseg.tile(*holed, tmp_path / "c", chip_size=32, compress="none", dry_run=True)
+    assert not list(tmp_path.glob("*c")) + list(tmp_path.glob(".*"))
+    wet = geoseg.tile(*holed, tmp_path / "c", chip_size=32, compress="none")
+    assert (dry.chips, dry.classes, dry.pixels, dry.missing) == (wet.chips, wet.classes, wet.pixels, wet.missing)
+    assert dry.bytes == wet.bytes
+    assert "would be" in str(dry)
+    assert "class 3" in str(dry)
+    frame = read_index(tmp_path / "c").frame
+    assert wet.chips == frame["split"].value_counts().to_dict()
+    assert wet.pixels["test"]["class 1"] == frame.loc[frame["split"] == "test", "pixels_1"].sum()
+
+
+def test_a_dry_run_warns_of_a_class_that_a_split_lacks(write_scene, tmp_path, caplog):
+    values, classes = striped(200, 200)
+    classes[:8, :8] = 9
+    scene, labels = write_scene(values), write_scene(classes[None], "labels.tif", nodata=0)
+    result = geoseg.tile(scene, labels, tmp_path / "c", chip_size=16, dry_run=True)
+    assert ("test", "class 9") in result.missing
+    assert "No test label of class 'class 9'" in caplog.text
+
+
+class TestVirtual:
+    @pytest.fixture
+    def both(self, holed, tmp_path):
+        for name, virtual in (("files", False), ("virtual", True)):
+            geoseg.tile(*holed, tmp_path / name, chip_size=32, virtual=virtual)
+        return read_index(tmp_path / "files"), read_index(tmp_path / "virtual")
+
+    def test_it_writes_no_pixels_and_gives_the_same(self, both):
+        files, virtual = both
+        assert not list(virtual.folder.rglob("*.tif"))
+        assert virtual.statistics == files.statistics
+        assert (virtual.counts("train") == files.counts("train")).all()
+        one, other = ChipDataset(files, "val"), ChipDataset(virtual, "val")
+        for number in range(len(one)):
+            for first, second in zip(one[number, None], other[number, None], strict=True):
+                assert (first == second).all()
+
+    def test_it_trains(self, both, tmp_path):
+        geoseg.train(both[1].folder, tmp_path / "m.safetensors", epochs=1, chips_per_epoch=4, batch_size=2)
+        assert (tmp_path / "m.safetensors").exists()
+
+    def test_scenes_that_changed_are_refused(self, both, holed):
+        os.utime(holed[0], (1, 1))
+        with pytest.raises(ChipError, match="changed or moved"):
+            ChipDataset(both[1], "train")
+
+
+class TestFolds:
+    @pytest.fixture
+    def folder(self, labelled_scene, tmp_path):
+        geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=24, folds=4)
+        return tmp_path / "c"
+
+    def test_each_block_is_held_out_once(self, folder):
+        held = [set(read_index(folder, fold).of("val")["image"]) for fold in range(4)]
+        assert all(held)
+        assert set.union(*held) == set(read_index(folder).frame["image"])
+        assert sum(map(len, held)) == len(read_index(folder).frame)
+
+    def test_statistics_are_of_the_other_folds(self, folder):
+        index = read_index(folder, 2)
+        values = np.concatenate(
+            [rasterio.open(folder / image).read().reshape(4, -1) for image in index.of("train")["image"]], axis=1
+        )
+        assert index.statistics.low == pytest.approx(np.percentile(values, 1, axis=1))
+
+    def test_training_needs_to_know_which(self, folder, tmp_path):
+        with pytest.raises(ChipError, match=r"cut in 4 folds; say which to hold out with --fold 0 to 3"):
+            geoseg.train(folder, tmp_path / "m.safetensors")
+        with pytest.raises(ChipError, match="no fold 7"):
+            read_index(folder, 7)
+        geoseg.train(folder, tmp_path / "m.safetensors", fold=1, epochs=1, chips_per_epoch=4, batch_size=2)
+
+    def test_chips_without_folds_have_none_to_hold_out(self, labelled_scene, tmp_path):
+        geoseg.tile(*labelled_scene, tmp_path / "d", chip_size=24)
+        with pytest.raises(ChipError, match="not cut in folds"):
+            read_index(tmp_path / "d", 0)
+
+    def test_it_takes_two(self, labelled_scene, tmp_path):
+        with pytest.raises(OptionError, match="2 or more"):
+            geoseg.tile(*labelled_scene, tmp_path / "d", folds=1)
+
+
+def write_areas(path, rectangles, crs=UTM, column="split"):
+    """Rectangles (row, col, height, width) in pixels of the test grid, by split."""
+    rows = [
+        {column: split, "geometry": shapely.box(*(CORNER @ (c, r)), *(CORNER @ (c + w, r + h)))}
+        for split, (r, c, h, w) in rectangles
+    ]
+    gpd.GeoDataFrame(rows, geometry="geometry", crs=UTM).to_crs(crs).to_file(path)
+    return path
+
+
+class TestAreas:
+    RECTANGLES = (("Training", (0, 0, 240, 120)), ("val", (0, 130, 110, 130)), ("test", (130, 130, 110, 130)))
+
+    @pytest.mark.parametrize("crs", [UTM, "EPSG:4326"])
+    def test_chips_lie_in_areas_of_their_split_alone(self, labelled_scene, tmp_path, crs):
+        areas = write_areas(tmp_path / "areas.gpkg", self.RECTANGLES, crs)
+        result = geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, areas=areas)
+        assert all(result.chips.values())
+        index = read_index(tmp_path / "c")
+        assert index.options["split_by"] == "areas"
+        for split, (r, c, h, w) in self.RECTANGLES:
+            area = shapely.box(*(CORNER @ (c, r)), *(CORNER @ (c + w, r + h)))
+            own = index.frame["split"] == {"Training": "train"}.get(split, split)
+            assert (index.frame.geometry.intersects(area.buffer(-15)) <= own).all()
+            covered = index.frame[own].union_all().intersection(area).area / area.area
+            assert covered > 0.9
+
+    def test_an_area_smaller_than_a_chip_has_one(self, labelled_scene, tmp_path):
+        places = (("train", (0, 0, 240, 100)), ("val", (50, 150, 9, 9)), ("test", (200, 200, 10, 10)))
+        areas = write_areas(tmp_path / "areas.gpkg", places)
+        assert geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, areas=areas).chips["val"] == 1
+
+    def test_a_split_without_areas_is_not_wanted(self, labelled_scene, tmp_path):
+        areas = write_areas(tmp_path / "areas.gpkg", self.RECTANGLES[:2])
+        assert geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, areas=areas).chips["test"] == 0
+
+    @pytest.mark.parametrize(
+        ("rectangles", "options", "says"),
+        [
+            (RECTANGLES, {"area_column": "part"}, "no column 'part'; it has split"),
+            ((("north", (0, 0, 9, 9)),), {}, "holds 'north'; each area is for train, val or test"),
+            ((("val", (0, 0, 99, 99)),), {}, "no area is for training"),
+            (RECTANGLES, {"folds": 3}, "give one of them"),
+            ((("train", (9000, 9000, 99, 99)),), {}, "no chip has enough labelled"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, labelled_scene, tmp_path, rectangles, options, says):
+        areas = write_areas(tmp_path / "areas.gpkg", rectangles)
+        with pytest.raises(GeosegError, match=says):
+            geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, areas=areas, **options)
+        assert not (tmp_path / "c").exists()
+
+
+def test_two_dates_share_their_blocks_and_their_labels(write_scene, tmp_path):
+    values, classes = striped(200, 200)
+    first, second = write_scene(values, "1986.tif"), write_scene(values + 50, "2001.tif")
+    labels = write_scene(classes[None], "labels.tif", nodata=0)
+    result = geoseg.tile([first, second], labels, tmp_path / "c", chip_size=32)
+    frame = read_index(tmp_path / "c").frame
+    assert (frame.groupby(["row", "col"])["split"].nunique() == 1).all()
+    assert sum(result.chips.values()) == len(frame) == 2 * len(frame[["row", "col"]].drop_duplicates())
+
+
+class TestTemplates:
+    LEGEND = Legend.from_names([(1, "a"), (7, "b")])
+
+    @pytest.mark.parametrize("transform", [CORNER, Affine.identity(), Affine(0.1, 0, 7, 0, -0.2, 60)])
+    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+    def test_a_filled_template_is_what_gdal_writes(self, monkeypatch, transform, dtype):
+        rng = np.random.default_rng(0)
+        with gdal_settings():
+            fast = Encoder(("red", "nir"), self.LEGEND, "none")
+            chips = []
+            for number in range(3):
+                values = rng.integers(0, 100, (2, 20, 30)).astype(dtype)
+                grid = Grid(rasterio.CRS.from_epsg(32632), transform @ Affine.translation(11 * number, 5), 20, 30)
+                chips.append((values, grid))
+            valid, indices = np.ones((20, 30), bool), rng.choice([0, 1, 255], (20, 30)).astype(np.uint8)
+            made = [(fast.image(v, valid, g), fast.label(indices, g)) for v, g in chips]
+            assert all(fast._templates.values()) or transform == Affine.identity()
+            monkeypatch.setattr(Template, "of", classmethod(lambda *_: None))
+            slow = Encoder(("red", "nir"), self.LEGEND, "none")
+            assert made == [(slow.image(v, valid, g), slow.label(indices, g)) for v, g in chips]
+
+    def test_rotated_chips_have_none(self):
+        grid = Grid(None, Affine.rotation(30), 20, 30)
+        with gdal_settings():
+            encoder = Encoder(("red",), self.LEGEND, "none")
+            content = encoder.image(np.ones((1, 20, 30), np.uint8), np.ones((20, 30), bool), grid)
+            assert not any(encoder._templates.values())
+        with rasterio.MemoryFile(content) as memory, memory.open() as dataset:
+            assert dataset.transform.almost_equals(grid.transform)
+
+
+@settings(deadline=None)
+@given(st.integers(8, 40), st.integers(1, 40), st.integers(0, 10_000), st.integers(1, 4_000_000))
+def test_each_window_is_in_one_strip_that_holds_it(size, stride, seed, pixel_bytes):
+    rng = np.random.default_rng(seed)
+    grid = [(0, r, c, size, size) for r in range(0, 200, stride) for c in range(0, 300, stride)]
+    windows = np.array(grid, np.int64)[rng.random(len(grid)) < 0.3]
+    strips = [strip for task in make_tasks((windows,), [pixel_bytes]) for strip in task.strips]
+    found = np.concatenate([strip.windows for strip in strips]) if strips else np.empty((0, 5), np.int64)
+    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, windows.tolist()))
+    for strip in strips:
+        region, own = strip.region, strip.windows
+        assert (own[:, 1] >= region.row_off).all()
+        assert (own[:, 2] >= region.col_off).all()
+        assert (own[:, 1] + own[:, 3] <= region.row_off + region.height).all()
+        assert (own[:, 2] + own[:, 4] <= region.col_off + region.width).all()
+        assert region.height < 2 * size
+
+
+def test_sparse_labels_read_little_of_the_scene(write_scene, tmp_path, monkeypatch):
+    values, classes = striped(400, 400)
+    sparse = np.zeros_like(classes)
+    for row, col in ((10, 10), (10, 350), (350, 10), (350, 350), (200, 200), (100, 300)):
+        sparse[row : row + 12, col : col + 40] = classes[row : row + 12, col : col + 40]
+    scene, labels = write_scene(values, nodata=0), write_scene(sparse[None], "labels.tif", nodata=0)
+    pixels = []
+    read = GeoTiffScene.read
+
+    def counted(self, window):
+        pixels.append(window.width * window.height)
+        return read(self, window)
+
+    geoseg.tile(scene, labels, tmp_path / "a", chip_size=16, split=(1, 0, 0), dry_run=True)
+    monkeypatch.setattr(GeoTiffScene, "read", counted)
+    geoseg.tile(scene, labels, tmp_path / "b", chip_size=16, split=(1, 0, 0), min_labelled=0.1)
+    assert sum(pixels) < 400 * 400 + 0.3 * 400 * 400  # once to see where labels are valid, then only around them
+
+
+def test_jobs_below_zero_are_refused(labelled_scene, tmp_path):
+    with pytest.raises(OptionError, match="jobs is -1"):
+        geoseg.tile(*labelled_scene, tmp_path / "c", jobs=-1)
+
+
+def test_an_unknown_compression_is_refused(labelled_scene, tmp_path):
+    with pytest.raises(OptionError, match="did you mean 'deflate'"):
+        geoseg.tile(*labelled_scene, tmp_path / "c", compress="deflat")
+
+
+def test_a_chip_that_was_cut_short_is_named(labelled_scene, tmp_path):
+    geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32)
+    index = read_index(tmp_path / "c")
+    image = tmp_path / "c" / index.frame["image"].iloc[0]
+    image.write_bytes(image.read_bytes()[:-10])
+    with pytest.raises(ChipError, match=r"has \d+ bytes and had \d+ when it was cut"):
+        index.require_files()
+    image.unlink()
+    with pytest.raises(ChipError, match="is gone though the index lists it"):
+        index.require_files()
+
+
+def test_the_command_takes_all_of_it(labelled_scene, tmp_path):
+    words = ["tile", *map(str, labelled_scene[:1]), "--labels", str(labelled_scene[1]), "-o", str(tmp_path / "c")]
+    options = ["--folds", "3", "--chip-size", "24", "--compress", "zstd", "-j", "1", "--dry-run", "--json"]
+    done = CliRunner().invoke(main, words + options)
+    assert done.exit_code == 0, done.stderr
+    assert set(json.loads(done.stdout)["chips"]) == {"fold_0", "fold_1", "fold_2"}
+
+
+def test_labels_elsewhere_are_refused_before_anything_is_written(labelled_scene, tmp_path):
+    areas = write_areas(tmp_path / "far.gpkg", [("a", (90_000, 90_000, 9, 9)), ("b", (90_020, 90_000, 9, 9))])
+    with pytest.raises(LabelError, match=r"no labelled pixel lies on .*scene\.tif"):
+        geoseg.tile(labelled_scene[0], areas, tmp_path / "c", class_field="split")
