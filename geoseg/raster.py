@@ -147,17 +147,16 @@ def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool) -> 
         vrt = pending.pop()
         seen.add(vrt)
         for source in vrt_sources(vrt, error):
+            shown = source.name[:200]
             if source.is_description or is_remote(source.name):
                 if not allow_remote:
-                    raise error(f"{path}: reads from {source.name[:200]}; give --allow-remote if you trust it to do so")
+                    raise error(f"{path}: reads from {shown}; give --allow-remote if you trust it to do so")
                 continue
             target = source.resolved(vrt.parent)
             if not allow_remote and not target.is_relative_to(home):
-                raise error(
-                    f"{path}: reads {source.name}, outside of its folder {home}; give --allow-remote if you trust it"
-                )
-            if not target.exists():
-                raise error(f"{path}: names the source {source.name}, which is not there; restore it or mend the VRT")
+                raise error(f"{path}: reads {shown}, outside of its folder {home}; give --allow-remote if you trust it")
+            if not os.path.exists(target):  # noqa: PTH110 - whatever the name, this does not raise
+                raise error(f"{path}: names the source {shown}, which is not there; restore it or mend the VRT")
             # What a source is, is told by its content: GDAL would open a VRT of any name.
             if _driver(str(target), error) == "VRT" and target not in seen:
                 pending.append(target)
@@ -183,4 +182,7 @@ def _driver(path: str, error: type[GeosegError]) -> str:
             return driver
     if path.lower().endswith(".vrt"):
         return "VRT"
-    raise error(f"{path}: is not a raster that geoseg reads; it takes GeoTIFF, COG, JPEG 2000, VRT, PNG and netCDF")
+    raise error(
+        f"{path}: is not a raster that geoseg reads; it takes GeoTIFF, COG, JPEG 2000, VRT, PNG and netCDF; "
+        "others can be converted with 'gdal_translate IN OUT.tif'"
+    )

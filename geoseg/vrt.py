@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,8 +11,11 @@ from xml.etree import ElementTree
 from geoseg.errors import GeosegError
 
 MAX_BYTES = 50_000_000
+# Elements or attributes (GDAL takes either) that hold a file's name; and items of metadata and arguments that do.
 _SOURCES = {"sourcefilename", "sourcedataset", "dempath"}
-_DRIVER_PREFIXES = ("<", "{", "vrt:", "netcdf:", "hdf5:", "hdf4_", "gtiff_dir:", "gti:", "stacit:", "wms:", "pg:")
+_ITEMS = re.compile(r"mdi x_dataset|mdi y_dataset|mdi overview_file|argument .*filename.*", re.IGNORECASE)
+# "NETCDF:", "GTIFF_DIR:1:" and the like; a single letter is the drive of a path.
+_DESCRIPTION = re.compile(r"[<{]|\w{2,}:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class VrtSource:
     @property
     def is_description(self) -> bool:
         """True when it is no path but a description, or a name that only a driver of GDAL understands."""
-        return self.name.lower().startswith(_DRIVER_PREFIXES)
+        return _DESCRIPTION.match(self.name) is not None
 
     def resolved(self, folder: Path) -> Path:
         """The file meant, links followed, for a VRT in `folder`."""
@@ -55,9 +60,19 @@ def vrt_sources(path: Path, error: type[GeosegError]) -> list[VrtSource]:
         raise error(f"{path}: is not a VRT: {cause}; make it anew with 'gdalbuildvrt'") from cause
     if root.tag.lower() != "vrtdataset":
         raise error(f"{path}: is not a VRT of GDAL but <{root.tag}>; make it with 'gdalbuildvrt'")
-    named = (
-        VrtSource((element.text or "").strip(), element.get("relativeToVRT", "0") == "1")
-        for element in root.iter()
-        if element.tag.lower() in _SOURCES
-    )
+    named = (source for element in root.iter() for source in _named_by(element))
     return [source for source in dict.fromkeys(named) if source.name]
+
+
+def _named_by(element: ElementTree.Element) -> Iterator[VrtSource]:
+    """What an element names, read as GDAL does: whatever the case, without regard to XML namespaces."""
+    attributes = {_plain(name): value.strip() for name, value in element.attrib.items()}
+    relative = re.match(r"\s*[+-]?0*[1-9]", attributes.get("relativetovrt", "")) is not None
+    tag = _plain(element.tag)
+    if tag in _SOURCES or _ITEMS.fullmatch(f"{tag} {attributes.get('key', attributes.get('name', ''))}"):
+        yield VrtSource((element.text or "").strip(), relative)
+    yield from (VrtSource(value, relative) for name, value in attributes.items() if name in _SOURCES)
+
+
+def _plain(name: str) -> str:
+    return name.rpartition("}")[2].lower()

@@ -148,7 +148,6 @@ def run(
         scores = evaluate_pairs(
             _judged(index, split, pairs, maps),
             report,
-            class_field=inputs.get("class_field"),
             baseline={"per pixel": _baseline(index, pairs, split)},
             curves=output / "model.metrics.csv",
             overwrite=True,
@@ -291,7 +290,7 @@ def _judged(index: ChipIndex, split: str, pairs: list[LabelledScene], maps: list
     for number, (pair, mapped) in enumerate(zip(pairs, maps, strict=True)):
         own: gpd.GeoDataFrame = frame[frame["scene"] == number]
         if not own.empty:
-            judged.append(Pair(mapped, Path(pair.labels.path), pair.source, own[[own.geometry.name]]))
+            judged.append(Pair(mapped, Path(pair.labels.path), pair.source, own[[own.geometry.name]], pair.field))
     return judged
 
 

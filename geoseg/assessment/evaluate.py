@@ -33,12 +33,14 @@ class Pair:
         reference: a class raster on any grid, or polygons.
         scene: the scene to show beside it.
         regions: polygons; only pixels whose centre is inside one count.
+        field: column of the reference that holds the class.
     """
 
     map_path: Path
     reference: Path
     scene: Source | None = None
     regions: gpd.GeoDataFrame | Path | None = None
+    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +171,8 @@ def evaluate(
     where = Path(regions) if isinstance(regions, str) else regions
     source = None if scene is None else find_source(scene)
     return evaluate_pairs(
-        [Pair(Path(map_path), Path(reference), source, where)],
+        [Pair(Path(map_path), Path(reference), source, where, class_field)],
         output,
-        class_field=class_field,
         legend=legend,
         bands=bands,
         baseline=baseline,
@@ -185,7 +186,6 @@ def evaluate_pairs(
     pairs: Sequence[Pair],
     output: str | Path,
     *,
-    class_field: str | None = None,
     legend: str | Path | None = None,
     bands: tuple[str, ...] | None = None,
     baseline: Mapping[str, Accuracy] | None = None,
@@ -213,7 +213,7 @@ def evaluate_pairs(
             _judged(
                 pair,
                 mapped,
-                open_labels(pair.reference, field=class_field, legend=mapped.legend, **labelling),
+                open_labels(pair.reference, field=pair.field, legend=mapped.legend, **labelling),
                 bands,
                 pictured=number < MOST_PICTURES,
             )

@@ -21,7 +21,7 @@ FORMAT = 2
 INDEX = "index.parquet"
 DESCRIPTION = "chips.json"
 MAX_BYTES = 10_000_000
-ORIGIN = ("sources", "label_files", "label_options", "fingerprint")
+ORIGIN = ("sources", "label_files", "label_fields", "label_options", "fingerprint")
 
 
 class ChipRow(NamedTuple):

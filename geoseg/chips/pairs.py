@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack, cast
 
-from geoseg.errors import BandMismatchError, LabelError
+from geoseg.errors import BandMismatchError, LabelError, OptionError
 from geoseg.labels import LabelOptions, Labels, merged_legend, open_labels
 from geoseg.legend import Legend, read_legend
 from geoseg.readers import SUFFIXES, ReadOptions, Source, Words, find_sources
@@ -19,15 +19,19 @@ logger = logging.getLogger(__name__)
 LABEL_SUFFIXES = (*SUFFIXES, ".png", ".gpkg", ".geojson", ".json", ".parquet", ".fgb", ".shp", ".gml", ".kml")
 
 
+LabelPaths = str | Path | Sequence[str | Path]
+
+
 class InputOptions(ReadOptions, LabelOptions, total=False):
     """How scenes and labels are read: `ReadOptions`, `LabelOptions`, and the classes.
 
     Keys:
-        class_field: column of the polygons that holds the class; found by its name when not given.
+        class_field: column of the labels that holds the class, or one for each scene, of files with one for each date
+            say; found by its name when not given.
         legend: a legend, or a legend.toml; made from the labels when not given.
     """
 
-    class_field: str | None
+    class_field: str | Sequence[str] | None
     legend: str | Path | Legend | None
 
 
@@ -39,19 +43,22 @@ class LabelledScene:
         source: what the scene is made of.
         scene: the scene.
         labels: what is known of its ground.
+        field: column of the labels that holds the class, None where it was found.
     """
 
     source: Source
     scene: Scene
     labels: Labels
+    field: str | None = None
 
 
-def open_pairs(scenes: Words, labels: str | Path, **options: Unpack[InputOptions]) -> list[LabelledScene]:
+def open_pairs(scenes: Words, labels: LabelPaths, **options: Unpack[InputOptions]) -> list[LabelledScene]:
     """Open scenes with their labels; one legend and one set of bands for all.
 
     Args:
         scenes: as `geoseg.readers.find_sources` takes them.
-        labels: labels that lie on all scenes, or a folder with a file for each scene, named alike.
+        labels: labels that lie on all scenes; or one path for each scene, in order; or a folder with a file for each,
+            named alike.
         **options: see `InputOptions`.
 
     Raises:
@@ -61,8 +68,10 @@ def open_pairs(scenes: Words, labels: str | Path, **options: Unpack[InputOptions
     opened = [source.open() for source in sources]
     bands = options.get("bands")
     _require_alike(opened, by_number=bands is not None and all(band.isdecimal() for band in bands))
-    found = _labels(Path(labels), sources, options)
-    return [LabelledScene(*parts) for parts in zip(sources, opened, found, strict=True)]
+    files = _label_files(labels, sources)
+    fields = _fields(options.get("class_field"), sources)
+    found = _open_labels(list(zip(files, fields, strict=True)), options)
+    return [LabelledScene(*parts) for parts in zip(sources, opened, found, fields, strict=True)]
 
 
 def reading(options: InputOptions) -> ReadOptions:
@@ -77,18 +86,48 @@ def labelling(options: InputOptions) -> LabelOptions:
     return cast(LabelOptions, {key: value for key, value in options.items() if key in known})
 
 
-def _labels(path: Path, sources: list[Source], options: InputOptions) -> list[Labels]:
+def _label_files(labels: LabelPaths, sources: list[Source]) -> list[Path]:
+    """The label file of each scene."""
+    paths = [Path(labels)] if isinstance(labels, str | Path) else [Path(path) for path in labels]
+    if len(paths) == 1:
+        folder = paths[0]
+        return [_partner(folder, source) for source in sources] if folder.is_dir() else paths * len(sources)
+    if len(paths) != len(sources):
+        raise OptionError(
+            f"there are {len(paths)} label files and {len(sources)} scenes; give one, or one for each scene"
+        )
+    return paths
+
+
+def _fields(given: str | Sequence[str] | None, sources: list[Source]) -> list[str | None]:
+    """The class column of each scene's labels."""
+    if given is None or isinstance(given, str):
+        return [given] * len(sources)
+    if len(given) <= 1:
+        return [*given, *[None]][:1] * len(sources)
+    if len(given) != len(sources):
+        raise OptionError(
+            f"there are {len(given)} class fields and {len(sources)} scenes; give one, or one for each scene"
+        )
+    return list(given)
+
+
+def _open_labels(files: list[tuple[Path, str | None]], options: InputOptions) -> list[Labels]:
+    """Labels of one legend; what several scenes share is opened once."""
     given = options.get("legend")
     legend = given if isinstance(given, Legend) or given is None else read_legend(Path(given))
-    field, further = options.get("class_field"), labelling(options)
-    if not path.is_dir():
-        return [open_labels(path, field=field, legend=legend, **further)] * len(sources)
-    files = [_partner(path, source) for source in sources]
-    found = [open_labels(file, field=field, legend=legend, **further) for file in files]
-    if legend is None:
-        shared = merged_legend(found)
-        found = [open_labels(file, field=field, legend=shared, **further) for file in files]
-    return found
+    opened = _each(files, legend, options)
+    if legend is None and len(opened) > 1:
+        opened = _each(files, merged_legend(list(opened.values())), options)
+    return [opened[file] for file in files]
+
+
+def _each(
+    files: list[tuple[Path, str | None]], legend: Legend | None, options: InputOptions
+) -> dict[tuple[Path, str | None], Labels]:
+    further = labelling(options)
+    return {(path, field): open_labels(path, field=field, legend=legend, **further)
+            for path, field in dict.fromkeys(files)}  # fmt: skip
 
 
 def _partner(folder: Path, source: Source) -> Path:

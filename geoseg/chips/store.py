@@ -89,11 +89,12 @@ class _VirtualChips:
     @cached_property
     def _opened(self) -> list[tuple[Scene, Labels]]:
         origin, legend = self.index.origin, self.index.legend
-        opened: dict[str, Labels] = {}
-        for path in origin["label_files"]:
-            if path not in opened:
-                opened[path] = open_labels(Path(path), legend=legend, **origin["label_options"])
-        return [(source.open(), opened[path]) for source, path in zip(self.sources, origin["label_files"], strict=True)]
+        files = list(zip(origin["label_files"], origin["label_fields"], strict=True))
+        opened: dict[tuple[str, str | None], Labels] = {}
+        for path, field in files:
+            if (path, field) not in opened:
+                opened[path, field] = open_labels(Path(path), field=field, legend=legend, **origin["label_options"])
+        return [(source.open(), opened[file]) for source, file in zip(self.sources, files, strict=True)]
 
     def read(self, chip: ChipRow) -> Pixels:
         try:

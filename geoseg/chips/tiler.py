@@ -21,7 +21,7 @@ from geoseg.chips.footprints import chip_frame
 from geoseg.chips.index import FORMAT, SIZES, check_leaks, count_columns, leaking_pairs, write_index
 from geoseg.chips.journal import Journal
 from geoseg.chips.layout import ChipPlan, Windows, plan_chips
-from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
+from geoseg.chips.pairs import InputOptions, LabelledScene, LabelPaths, labelling, open_pairs
 from geoseg.chips.result import TileResult
 from geoseg.chips.split import Division, Folds, Shares
 from geoseg.chips.strips import Task, make_tasks
@@ -74,7 +74,7 @@ class Settings:
 
 def tile(
     scenes: Words,
-    labels: str | Path,
+    labels: LabelPaths,
     output: str | Path,
     *,
     chip_size: int | None = None,
@@ -102,8 +102,8 @@ def tile(
 
     Args:
         scenes: one or more scenes, as `geoseg.open_scene` takes them, or a folder of them; all with the same bands.
-        labels: polygons, points, lines or a class raster that lies on all scenes, or a folder with a file for each
-            scene, named alike.
+        labels: polygons, points, lines or a class raster that lies on all scenes; or one for each scene, in order; or a
+            folder with a file for each scene, named alike.
         output: the chip folder to make.
         chip_size: side of a chip in pixels; chosen from the labels when not given.
         overlap: share of a chip that its neighbours share, and the gap between splits.
@@ -146,7 +146,7 @@ def tile(
             split_by=split_by,
             seed=seed,
             areas=drawn,
-            name=str(labels),
+            name=str(pairs[0].labels.path),
         )
         logger.info("Chips of %d pixels, %d apart between splits, split by %s", plan.chip, plan.gap, plan.by)
         job = _Job(output, pairs, settings, plan, _wanted(division, drawn), inputs)
@@ -246,7 +246,8 @@ class _Job:
             "options": self._options(),
             "sources": [pair.source.to_dict() for pair in self.pairs],
             "label_files": [str(Path(pair.labels.path).absolute()) for pair in self.pairs],
-            "label_options": labelling(self.inputs) | {"field": self.inputs.get("class_field")},
+            "label_fields": [pair.field for pair in self.pairs],
+            "label_options": labelling(self.inputs),
             "fingerprint": fingerprint({}, self._files()),
         }
 

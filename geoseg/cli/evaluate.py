@@ -14,6 +14,7 @@ from geoseg.cli import options
 @click.argument("map_path", metavar="MAP", type=click.Path(path_type=Path))
 @click.argument("reference", metavar="REFERENCE", type=click.Path(path_type=Path))
 @options.output
+@options.class_field
 @options.labelling
 @click.option("--scene", help="The scene, to show it beside the map.")
 @options.bands

@@ -187,7 +187,6 @@ legend = click.option(
 class_field = click.option("--class-field", help="Column of the labels that holds the class, as id or name.")
 
 _LABELLING = (
-    class_field,
     legend,
     click.option("--layer", help="Layer to read, of label files with several."),
     click.option("--buffer", type=float, metavar="METRES", help="Widen points and lines by this much."),
@@ -200,7 +199,7 @@ _LABELLING = (
 
 
 def labelling(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of `geoseg.labels.LabelOptions`, and the classes."""
+    """The options of `geoseg.labels.LabelOptions`, and the legend."""
     for option in reversed(_LABELLING):
         function = option(function)
     return function
@@ -229,7 +228,7 @@ def read_config(path: str, group: click.Group, ctx: click.Context) -> dict[str, 
 
 def _table(path: str, name: str, table: dict[str, Any], subcommand: click.Command) -> dict[str, Any]:
     flags = {
-        flag.removeprefix("--"): str(param.name)
+        flag.removeprefix("--"): param
         for param in subcommand.params
         if isinstance(param, click.Option)
         for flag in param.opts
@@ -238,13 +237,13 @@ def _table(path: str, name: str, table: dict[str, Any], subcommand: click.Comman
     for key in table:
         if key not in flags:
             raise click.UsageError(f"{path}: [{name}] has no option '{key}'; {suggestion(key, sorted(flags))}")
-    return {flags[key]: _option_value(path, name, key, value) for key, value in table.items()}
+    return {str(flags[key].name): _option_value(path, name, key, value, flags[key]) for key, value in table.items()}
 
 
-def _option_value(path: str, name: str, key: str, value: Any) -> Any:
-    """A value as it would be typed: lists of names or numbers joined by commas."""
+def _option_value(path: str, name: str, key: str, value: Any, option: click.Option) -> Any:
+    """A value as it would be typed: lists joined by commas, or, of options that may be repeated, one by one."""
     if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
-        return ",".join(map(str, value))
+        return value if option.multiple else ",".join(map(str, value))
     if isinstance(value, str | int | float):
-        return value
+        return [value] if option.multiple else value
     raise click.UsageError(f"{path}: [{name}] {key} is {value!r}; give one value, or a list of names or numbers")

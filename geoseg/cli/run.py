@@ -13,6 +13,7 @@ from geoseg.cli import options
 @options.command()
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.argument("labels", type=click.Path(path_type=Path))
+@options.class_field
 @options.labelling
 @options.reading
 @click.option("--chip-size", type=click.IntRange(min=8), help="Side of a chip in pixels; chosen from the labels.")

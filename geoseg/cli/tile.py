@@ -23,9 +23,14 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 @options.command()
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option(
-    "--labels", required=True, type=click.Path(path_type=Path),
-    help="Polygons, points, lines or a class raster; or a folder with one for each scene.",
+    "--labels", required=True, multiple=True, type=click.Path(path_type=Path),
+    help="Polygons, points, lines or a class raster; once, or for each scene; or a folder with a file for each.",
 )  # fmt: skip
+@click.option(
+    "--class-field",
+    multiple=True,
+    help="Column of the labels that holds the class, as id or name; or one for each scene.",
+)
 @options.labelling
 @options.reading
 @click.option("--chip-size", type=click.IntRange(min=8), help="Side of a chip in pixels; chosen from the labels.")
@@ -61,7 +66,9 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 @options.output
 @options.overwrite
 @options.json_
-def command(scenes: tuple[str, ...], as_json: bool, **settings: Any) -> None:
+def command(
+    scenes: tuple[str, ...], labels: tuple[Path, ...], class_field: tuple[str, ...], as_json: bool, **settings: Any
+) -> None:
     """Cut scenes and labels into overlapping chips.
 
     Training, validation and test are blocks of ground with a gap between them, so that no score is flattered by
@@ -78,4 +85,4 @@ def command(scenes: tuple[str, ...], as_json: bool, **settings: Any) -> None:
     prepare(settings["jobs"])
     from geoseg.chips.tiler import tile
 
-    options.tell(tile(list(scenes), **settings), as_json)
+    options.tell(tile(list(scenes), list(labels), class_field=class_field or None, **settings), as_json)

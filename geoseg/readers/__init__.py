@@ -7,6 +7,7 @@ A scene is named by one word: a path or URL that GDAL opens, the folder of a Sen
 from __future__ import annotations
 
 import glob
+import os.path
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class Source:
         """Every file it reads; the bands of a product one by one."""
         found: list[str] = []
         for path in self.paths:
-            bands = product_bands(Path(path)) if not is_remote(path) and Path(path).is_dir() else None
+            bands = product_bands(Path(path)) if _is_folder(path) else None
             found += [path] if bands is None else [band.path for band in bands]
         return tuple(found)
 
@@ -149,7 +150,7 @@ def find_sources(scenes: Words, **options: Unpack[ReadOptions]) -> list[Source]:
             single.append(word)
         else:
             groups.append(Source(word, tuple(members), options))
-    if single and options["join"] == "stack" and all(Path(word).is_dir() for word in single):
+    if single and options["join"] == "stack" and all(map(_is_folder, single)):
         # A product is a stack by itself.
         groups += [Source(word, (word,), {**options, "join": None}) for word in single]
     elif single:
@@ -159,7 +160,7 @@ def find_sources(scenes: Words, **options: Unpack[ReadOptions]) -> list[Source]:
 
 
 def _open_part(path: str, options: ReadOptions) -> Scene:
-    if not is_remote(path) and Path(path).is_dir():
+    if _is_folder(path):
         files = product_bands(Path(path))
         if not files:
             raise SceneError(
@@ -179,19 +180,23 @@ def _members(word: str) -> list[str]:
     if is_remote(word):
         return [word]
     path = Path(word)
-    if path.is_dir():
+    if _is_folder(word):
         if product_bands(path) is not None:
             return [word]
         inside = sorted(_scenes_in(path), key=lambda entry: natural(entry.name))
         if not inside:
             raise SceneError(f"{path}: holds no scene (.tif, .tiff, .jp2, .vrt, or the folder of a product)")
         return [str(entry) for entry in inside]
-    if not path.exists() and glob.has_magic(word):
+    if glob.has_magic(word) and not os.path.exists(word):  # noqa: PTH110 - whatever the name, this does not raise
         matches = sorted(glob.glob(word), key=natural)  # noqa: PTH207 - a pattern of folders too
         if not matches:
             raise SceneError(f"{word}: no file matches this pattern; check its folder and its name")
         return matches
     return [word]
+
+
+def _is_folder(word: str) -> bool:
+    return not is_remote(word) and os.path.isdir(word)  # noqa: PTH112 - whatever the name, this does not raise
 
 
 def _scenes_in(folder: Path) -> Iterator[Path]:

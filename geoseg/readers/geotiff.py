@@ -151,7 +151,8 @@ def _refuse_unfit(dataset: rasterio.DatasetReader, name: str) -> None:
         inside = dataset.subdatasets
         hint = f"; it holds {inside[0]}: make a GeoTIFF of what you need with 'gdal_translate'" if inside else ""
         raise SceneError(f"{name}: has no bands{hint}")
-    if dataset.crs is None and dataset.transform.is_identity:
+    # Some writers name a CRS all the same; the pixels are not placed in it.
+    if dataset.transform.is_identity:
         points, _ = dataset.gcps
         if points or dataset.rpcs:
             kind = "ground control points" if points else "RPC coefficients"
