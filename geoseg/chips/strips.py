@@ -15,8 +15,8 @@ from geoseg.chips.layout import Windows
 BLOCK_ROWS = 512
 """Rows of a block that are usual in large files."""
 
-STRIP_BYTES = 32_000_000
-"""Pixels of a strip of such blocks: half of what GDAL keeps decoded, so that the next strip finds what it shares."""
+STRIP_BYTES = 16_000_000
+"""Pixels of a strip of such blocks: well below what GDAL keeps decoded, so that the next strip finds what it shares."""
 
 CHIPS_PER_TASK = 64
 
