@@ -15,7 +15,7 @@ from geoseg.cli import options
 @click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, pspnet.")
 @click.option("--encoder", help="Encoder of unet and pspnet, such as resnet18 or tu-convnext_atto.")
 @click.option("--depth", type=int, help="Halvings of unet and unet_compact.")
-@click.option("--loss", default="ce+dice", show_default=True, help="ce, dice, or a sum such as ce+dice:0.5.")
+@click.option("--loss", default="ce+dice", show_default=True, help="ce, dice, focal, ... or a sum such as ce+dice:0.5.")
 @click.option(
     "--class-weights", type=click.Choice(["auto", "sqrt", "none"]), default="auto", show_default=True,
     help="How much rare classes count: mildly more, more, or by their pixels.",
