@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import segmentation_models_pytorch as smp
+from torch import Tensor, nn
+
 from geoseg.errors import OptionError
+from geoseg.models import _vgg
+from geoseg.raster import first_line
 from geoseg.registry import suggestion
 
 
@@ -12,8 +20,6 @@ def require_encoder(name: str) -> None:
     Raises:
         OptionError: suggests the nearest name.
     """
-    import segmentation_models_pytorch as smp
-
     if name.startswith("tu-"):
         import timm
 
@@ -24,3 +30,71 @@ def require_encoder(name: str) -> None:
         near = suggestion(name, known)
     if name not in known:
         raise OptionError(f"there is no encoder '{name}'; {near[:300]}")
+
+
+@contextmanager
+def explained(architecture: str, encoder: str, *, dilates_to: int | None = None) -> Iterator[None]:
+    """Turn what smp and timm raise for an encoder that does not fit into one sentence.
+
+    Args:
+        architecture: what is being built.
+        encoder: with what.
+        dilates_to: the stride that the encoder is to keep by dilation, None for its own.
+
+    Raises:
+        OptionError: says what fits instead.
+    """
+    try:
+        yield
+    except OptionError:
+        raise
+    except (ValueError, TypeError, RuntimeError, AssertionError, NotImplementedError, AttributeError) as error:
+        if dilates_to is not None:
+            raise OptionError(
+                f"{architecture} needs an encoder that can dilate to a stride of {dilates_to} and '{encoder}' cannot; "
+                "take a resnet or efficientnet"
+            ) from error
+        raise OptionError(
+            f"{architecture} cannot take the encoder '{encoder}': {first_line(error)}; take a resnet or convnext"
+        ) from error
+
+
+class Features(nn.Module):
+    """An encoder of smp or timm as a list of maps at strides 2, 4, 8, 16 and 32.
+
+    Attributes:
+        channels: of each map; 0 where the encoder has none at that stride.
+
+    Args:
+        architecture: what asks for it, for error messages.
+        name: of the encoder.
+        in_channels: number of bands.
+        output_stride: 32, or 16 or 8 to dilate instead of going deeper.
+
+    Raises:
+        OptionError: no such encoder, or one that cannot do this.
+    """
+
+    def __init__(self, architecture: str, name: str, in_channels: int, output_stride: int = 32) -> None:
+        super().__init__()
+        require_encoder(name)
+        with explained(architecture, name, dilates_to=output_stride if output_stride < 32 else None):
+            self.encoder = smp.encoders.get_encoder(
+                name, in_channels=in_channels, depth=5, weights=None, output_stride=output_stride
+            )
+        self.channels = tuple(self.encoder.out_channels[1:])
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """The five maps, finest first."""
+        features: list[Tensor] = list(self.encoder(image))
+        return features[1:]
+
+
+def pooled_features(architecture: str, name: str, in_channels: int, width: int) -> _vgg.VGG | Features:
+    """A VGG as in its paper, whose maps are the outputs of its poolings, or any other encoder.
+
+    Raises:
+        OptionError: no such encoder, or one that does not fit.
+    """
+    _vgg.require_width(architecture, width)
+    return _vgg.VGG(name, in_channels, width) if name in _vgg.NAMES else Features(architecture, name, in_channels)
