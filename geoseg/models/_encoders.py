@@ -10,8 +10,30 @@ from torch import Tensor, nn
 
 from geoseg.errors import OptionError
 from geoseg.models import _vgg
+from geoseg.models._about import Encoders
 from geoseg.raster import first_line
 from geoseg.registry import suggestion
+
+_UNDILATING = ("vgg", "densenet", "inception", "xception")
+
+
+def fitting(kind: Encoders) -> tuple[str, ...]:
+    """Encoders of smp that fit a kind of architecture; those of timm are too many to tell.
+
+    Args:
+        kind: a key of `geoseg.models._about.FITTING`.
+    """
+    # smp has the timm- ones under newer names too.
+    known = tuple(name for name in sorted(smp.encoders.get_encoder_names()) if not name.startswith("timm-"))
+    dilating = tuple(name for name in known if not name.startswith(_UNDILATING))
+    names: dict[str, tuple[str, ...]] = {
+        "any": known,
+        "convolutional": tuple(name for name in known if not name.startswith("mit_")),
+        "dilating": dilating,
+        "vgg": _vgg.NAMES,
+        "vgg or dilating": (*_vgg.NAMES, *dilating),
+    }
+    return names.get(kind, ())
 
 
 def require_encoder(name: str) -> None:

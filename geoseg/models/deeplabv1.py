@@ -14,7 +14,7 @@ ABOUT = About(
     paper="Chen et al. 2015, arXiv:1412.7062",
     summary="a VGG that keeps stride 8 by dilation, one 3x3 convolution of rate 12, bilinear upsampling",
     context="local",
-    encoders="pyramid",
+    encoders="vgg or dilating",
 )
 
 

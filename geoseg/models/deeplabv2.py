@@ -14,7 +14,7 @@ ABOUT = About(
     paper="Chen et al. 2018, arXiv:1606.00915",
     summary="the trunk of DeepLab V1; the logits of four branches of rates 6, 12, 18 and 24 are summed",
     context="local",
-    encoders="pyramid",
+    encoders="vgg or dilating",
 )
 
 RATES = (6, 12, 18, 24)

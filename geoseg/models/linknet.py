@@ -13,7 +13,7 @@ ABOUT = About(
     paper="Chaurasia and Culurciello 2017, arXiv:1707.03718",
     summary="a light U-shaped network that adds encoder features where a U-Net concatenates them",
     context="local",
-    encoders="any",
+    encoders="convolutional",
 )
 
 

@@ -17,7 +17,7 @@ ABOUT = About(
     paper="Liu et al. 2015, arXiv:1506.04579",
     summary="DeepLab V1 whose features are normalised and joined with their normalised mean over the window",
     context="global",
-    encoders="pyramid",
+    encoders="vgg or dilating",
 )
 
 

@@ -13,7 +13,7 @@ ABOUT = About(
     paper="Zhou et al. 2018, arXiv:1807.10165",
     summary="a U-Net whose skips are dense chains of convolutions, so that what is joined is alike in depth",
     context="local",
-    encoders="any",
+    encoders="convolutional",
 )
 
 

@@ -165,6 +165,7 @@ def train(
     with torch.random.fork_rng(), new_output(output, overwrite=overwrite, beside=beside(output)) as workspace:
         torch.manual_seed(seed)
         network = models.build(settings.arch, len(index.bands), len(index.legend), **settings.options)
+        network.require_trainable(settings.arch, int(index.options["chip_size"]), settings.batch_size)
         logger.info(_announcement(settings, network, index))
         start = time.monotonic()
         task = _fit(network, index, settings, chosen, jobs)
