@@ -76,7 +76,9 @@ class Unpool(nn.Module):
 
     def forward(self, x: Tensor, switches: Tensor, size: torch.Size) -> Tensor:
         """A map (N, C, H, W) of `size` from (N, C, H / 2, W / 2)."""
-        return F.max_unpool2d(x, switches, [2, 2], output_size=list(size[-2:]))
+        # A scatter does what max_unpool2d does, in any precision, and can be exported.
+        flat = x.new_zeros(*x.shape[:2], size[-2] * size[-1])
+        return flat.scatter(2, switches.flatten(2), x.flatten(2)).view(*x.shape[:2], *size[-2:])
 
     def opened(self) -> nn.Module:
         """What stands for it when the reach is measured: a value may come to any pixel of its window."""

@@ -14,7 +14,7 @@ from geoseg import models, registry
 from geoseg.errors import OptionError
 from geoseg.models._about import FITTING, About, Encoders
 from geoseg.models._encoders import fitting
-from geoseg.models._network import SegmentationNetwork, measure_reach
+from geoseg.models._network import SegmentationNetwork
 
 BANDS, CLASSES = 3, 21
 """What parameters are counted for, as in most papers."""
@@ -129,7 +129,7 @@ def explain(name: str, encoder: str | None = None) -> Explanation:
     """
     options = {} if encoder is None else {"encoder": encoder}
     outline = _outline(name, **options)
-    reach = None if outline.sees_all else measure_reach(_thin(name, **options), BANDS)
+    reach = None if outline.sees_all else models.reach(name, **options)
     item = _architecture(name, outline, encoder, "global" if reach is None else "local")
     fit = fitting(_about(name).encoders)
     return Explanation(item, reach, outline.min_size, outline.min_batch, fit, tuple(_options(name)))
@@ -166,12 +166,6 @@ def _outline(name: str, **options: Any) -> SegmentationNetwork:
     except OptionError:
         # Some transformers compute with values while they are built; what truly cannot be built says so again.
         return models.build(name, BANDS, CLASSES, **options)
-
-
-def _thin(name: str, **options: Any) -> SegmentationNetwork:
-    """A network with few channels: how far it looks does not depend on their number."""
-    known = inspect.signature(registry.load("geoseg.models", name).build).parameters
-    return models.build(name, BANDS, 2, **{key: 8 for key in ("width", "channels") if key in known}, **options)
 
 
 def _options(name: str) -> Iterator[tuple[str, Any, str]]:

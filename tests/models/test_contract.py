@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from geoseg import registry
 from geoseg.errors import OptionError
 from geoseg.grid import round_up
-from geoseg.models import _network, architectures, build
+from geoseg.models import _network, architectures, build, reach
 from geoseg.models._about import About
 from geoseg.models._network import measure_reach
 from small_networks import FORMS, small
@@ -177,6 +177,12 @@ def test_the_reach_is_what_an_impulse_shows(name):
     assert far == reach
 
 
+@pytest.mark.parametrize("name", ["segnet", "unet_compact", "gcn", "deeplabv3"])
+def test_the_reach_does_not_depend_on_the_channels(name):
+    options = FORMS[name] | ({"width": 16} if "width" in FORMS[name] else {"channels": 9})
+    assert reach(name, **options) == measured_reach(name)
+
+
 @every
 def test_no_impulse_goes_beyond_the_reach(name):
     network = small(name).double().eval()
@@ -218,7 +224,7 @@ def test_what_it_cannot_learn_from_it_refuses(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "reach"),
+    ("name", "options", "pixels"),
     [
         ("unet", {"encoder": "resnet18", "depth": 4}, 151),
         ("linknet", {"encoder": "resnet18"}, 279),
@@ -235,6 +241,6 @@ def test_what_it_cannot_learn_from_it_refuses(name):
         pytest.param("unetplusplus", {"encoder": "resnet18"}, 311, marks=pytest.mark.slow),
     ],
 )
-def test_reach(name, options, reach):
+def test_reach(name, options, pixels):
     """Of the networks of the papers; on encoders of smp equal to published impulse tests."""
-    assert measure_reach(build(name, 3, 2, **options), 3) == reach
+    assert measure_reach(build(name, 3, 2, **options), 3) == pixels
