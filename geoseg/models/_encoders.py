@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import segmentation_models_pytorch as smp
+import torch
 from torch import Tensor, nn
 
 from geoseg.errors import OptionError
@@ -81,6 +82,20 @@ def explained(architecture: str, encoder: str, *, dilates_to: int | None = None)
         ) from error
 
 
+@torch.no_grad()
+def try_sizes(encoder: nn.Module, in_channels: int) -> None:
+    """Let an encoder fail that takes images of one size only, as some transformers of timm do.
+
+    Args:
+        encoder: (N, C, H, W) to a list of maps; must take sides that are multiples of 32.
+        in_channels: number of bands.
+    """
+    device = next(encoder.parameters()).device
+    encoder.eval()
+    encoder(torch.zeros(1, in_channels, 64, 96, device=device))
+    encoder.train()
+
+
 class Features(nn.Module):
     """An encoder of smp or timm as a list of maps at strides 2, 4, 8, 16 and 32.
 
@@ -104,6 +119,8 @@ class Features(nn.Module):
             self.encoder = smp.encoders.get_encoder(
                 name, in_channels=in_channels, depth=5, weights=None, output_stride=output_stride
             )
+            if name.startswith("tu-"):
+                try_sizes(self.encoder, in_channels)
         self.channels = tuple(self.encoder.out_channels[1:])
 
     def forward(self, image: Tensor) -> list[Tensor]:

@@ -13,14 +13,20 @@ from torch.nn import functional as F
 
 from geoseg.errors import OptionError
 from geoseg.models._blocks import upsample
-from geoseg.models._encoders import explained, require_encoder
+from geoseg.models._encoders import explained, require_encoder, try_sizes
 
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
 """Channels of the U-shaped decoders, deepest first."""
 
 
 def smp_body(
-    architecture: str, model: Callable[..., nn.Module], encoder: str, *, dilates_to: int | None = None, **options: Any
+    architecture: str,
+    model: Callable[..., Any],
+    encoder: str,
+    in_channels: int,
+    *,
+    dilates_to: int | None = None,
+    **options: Any,
 ) -> Any:
     """Build a network of smp, without weights, that upsamples by pixel areas.
 
@@ -28,6 +34,7 @@ def smp_body(
         architecture: geoseg's name for it, for error messages.
         model: smp's class.
         encoder: name of the encoder.
+        in_channels: number of bands.
         dilates_to: the stride that the encoder is to keep, None for its own.
         **options: of the class.
 
@@ -36,7 +43,9 @@ def smp_body(
     """
     require_encoder(encoder)
     with explained(architecture, encoder, dilates_to=dilates_to):
-        body = model(encoder_name=encoder, encoder_weights=None, **options)
+        body = model(encoder_name=encoder, encoder_weights=None, in_channels=in_channels, **options)
+        if encoder.startswith("tu-"):
+            try_sizes(body.encoder, in_channels)
     _align_by_pixel_areas(body)
     return body
 

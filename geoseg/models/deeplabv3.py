@@ -44,12 +44,12 @@ def build(
         "deeplabv3",
         smp.DeepLabV3,
         encoder,
+        in_channels,
         decoder_atrous_rates=atrous_rates("deeplabv3", output_stride),
         dilates_to=output_stride,
         encoder_output_stride=output_stride,
         decoder_channels=channels,
         decoder_aspp_dropout=dropout,
-        in_channels=in_channels,
         classes=classes,
     )
     return SegmentationNetwork(body, stride=output_stride, min_batch=2, sees_all=True)

@@ -40,9 +40,9 @@ def build(
         "dpt",
         smp.DPT,
         encoder,
+        in_channels,
         decoder_fusion_channels=channels,
         decoder_intermediate_channels=(channels, 2 * channels, 4 * channels, 4 * channels),
-        in_channels=in_channels,
         classes=classes,
         dynamic_img_size=True,
     )

@@ -32,5 +32,5 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34", dropout:
     Raises:
         OptionError: no such encoder.
     """
-    body = smp_body("fpn", smp.FPN, encoder, decoder_dropout=dropout, in_channels=in_channels, classes=classes)
+    body = smp_body("fpn", smp.FPN, encoder, in_channels, decoder_dropout=dropout, classes=classes)
     return SegmentationNetwork(body, stride=32, sees_all=True)

@@ -30,5 +30,5 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34", depth: i
         OptionError: no such encoder or depth.
     """
     require_depth("linknet", depth)
-    body = smp_body("linknet", smp.Linknet, encoder, encoder_depth=depth, in_channels=in_channels, classes=classes)
+    body = smp_body("linknet", smp.Linknet, encoder, in_channels, encoder_depth=depth, classes=classes)
     return SegmentationNetwork(body, stride=2**depth)

@@ -34,9 +34,9 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34", depth: i
         "manet",
         smp.MAnet,
         encoder,
+        in_channels,
         encoder_depth=depth,
         decoder_channels=DECODER_CHANNELS[:depth],
-        in_channels=in_channels,
         classes=classes,
     )
     return SegmentationNetwork(body, stride=2**depth, sees_all=True)

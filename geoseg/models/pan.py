@@ -28,6 +28,6 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34") -> Segme
     Raises:
         OptionError: no such encoder, or one that cannot dilate.
     """
-    body = smp_body("pan", smp.PAN, encoder, dilates_to=16, in_channels=in_channels, classes=classes)
+    body = smp_body("pan", smp.PAN, encoder, in_channels, dilates_to=16, classes=classes)
     # The attention halves the map of stride 16 three times more.
     return SegmentationNetwork(body, stride=128, min_batch=2, sees_all=True)

@@ -36,12 +36,12 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34", dropout:
         "pspnet",
         smp.PSPNet,
         encoder,
+        in_channels,
         dilates_to=8,
         encoder_depth=5,
         output_stride=8,
         psp_dropout=dropout,
         upsampling=8,
-        in_channels=in_channels,
         classes=classes,
     )
     # The deepest bin grid has 6 cells a side; fewer features than that would repeat them.

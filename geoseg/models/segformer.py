@@ -35,8 +35,8 @@ def build(in_channels: int, classes: int, *, encoder: str = "mit_b0", channels: 
         "segformer",
         smp.Segformer,
         encoder,
+        in_channels,
         decoder_segmentation_channels=channels,
-        in_channels=in_channels,
         classes=classes,
     )
     return SegmentationNetwork(body, stride=32, sees_all=encoder.startswith("mit_"))

@@ -29,7 +29,5 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34", channels
     Raises:
         OptionError: no such encoder.
     """
-    body = smp_body(
-        "upernet", smp.UPerNet, encoder, decoder_channels=channels, in_channels=in_channels, classes=classes
-    )
+    body = smp_body("upernet", smp.UPerNet, encoder, in_channels, decoder_channels=channels, classes=classes)
     return SegmentationNetwork(body, stride=32, min_batch=2, sees_all=True)

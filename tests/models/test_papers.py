@@ -1,5 +1,7 @@
 """The networks are those of their papers: weights counted, and identities that hold by construction."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from torch.nn import functional as F
 from geoseg.errors import OptionError
 from geoseg.models import build
 from geoseg.models._blocks import Deconvolution, PoolWithSwitches, Unpool
+from geoseg.models._encoders import fitting
 from geoseg.models.gcn import BoundaryRefinement, LargeKernel
 from geoseg.models.parsenet import ScaledNorm
 from geoseg.models.refinenet import ChainedPooling, Fusion, ResidualUnit
@@ -275,6 +278,8 @@ def test_it_learns_a_toy(name):
         ("unet", {"encoder": "tu-nothing"}, "no encoder 'tu-nothing'"),
         ("unet", {"encoder": "tu-vit_tiny_patch16_224"}, "cannot take the encoder"),
         ("unet", {"depth": 9}, "3, 4 or 5"),
+        ("unet", {"encoder": "tu-swin_tiny_patch4_window7_224"}, "Input height"),
+        ("refinenet", {"encoder": "tu-coat_tiny"}, "refinenet cannot take the encoder 'tu-coat_tiny'"),
         ("unetplusplus", {"encoder": "mit_b0"}, "cannot take the encoder 'mit_b0'"),
         ("pspnet", {"encoder": "vgg11"}, "dilate to a stride of 8 and 'vgg11' cannot"),
         ("deeplabv3plus", {"encoder": "densenet121"}, "dilate to a stride of 16 and 'densenet121' cannot"),
@@ -299,6 +304,21 @@ def test_it_learns_a_toy(name):
 def test_what_cannot_be_built_is_said(name, options, says):
     with pytest.raises(OptionError, match=says):
         build(name, 3, 2, **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("any", "unet"), ("convolutional", "linknet"), ("dilating", "deeplabv3"), ("vgg", "segnet")]
+)
+def test_the_encoders_that_are_said_to_fit_do_and_no_others(kind, name):
+    some = {"resnet18", "resnext50_32x4d", "se_resnet50", "dpn68", "mobilenet_v2", "mobileone_s0", "efficientnet-b0"}
+    some |= {"vgg11_bn", "densenet121", "xception", "inceptionv4", "mit_b0"}
+    can = set()
+    for encoder in some:
+        # mit computes with values while it is built.
+        with contextlib.suppress(OptionError), torch.device("cpu" if encoder == "mit_b0" else "meta"):
+            build(name, 4, 2, encoder=encoder)
+            can.add(encoder)
+    assert can == some & set(fitting(kind))
 
 
 @pytest.mark.parametrize(("bands", "classes"), [(0, 2), (3, 1)])
