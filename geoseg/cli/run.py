@@ -21,8 +21,8 @@ from geoseg.cli import options
     "--split-by", type=click.Choice(["auto", "blocks", "scene"]), default="auto", show_default=True,
     help="What is held out: blocks of each scene, or whole scenes (auto: scenes from 8 on).",
 )  # fmt: skip
-@click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, pspnet.")
-@click.option("--encoder", help="Encoder of unet and pspnet, such as resnet18.")
+@click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, ...; see geoseg models.")
+@click.option("--encoder", help="Encoder of the networks that have one, such as resnet18.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a fixed number of draws; default 12.")
 @click.option(
     "--simplify", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Tolerance of polygons, in pixels."

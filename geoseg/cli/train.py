@@ -13,10 +13,10 @@ from geoseg.cli import options
 @options.command()
 @click.argument("chips", type=click.Path(path_type=Path))
 @click.option("--fold", type=click.IntRange(min=0), help="Of chips cut in folds, the one held out for validation.")
-@click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, pspnet.")
-@click.option("--encoder", help="Encoder of unet and pspnet, such as resnet18 or tu-convnext_atto.")
-@click.option("--depth", type=int, help="Halvings of unet and unet_compact.")
-@click.option("--loss", default="ce+dice", show_default=True, help="ce, dice, or a sum such as ce+dice:0.5.")
+@click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, ...; see geoseg models.")
+@click.option("--encoder", help="Encoder of the networks that have one, such as resnet18; see geoseg models NAME.")
+@click.option("--depth", type=int, help="Halvings, of the U-shaped networks and segnet.")
+@click.option("--loss", default="ce+dice", show_default=True, help="ce, dice, focal, ... or a sum such as ce+dice:0.5.")
 @click.option(
     "--class-weights", type=click.Choice(["auto", "sqrt", "none"]), default="auto", show_default=True,
     help="How much rare classes count: mildly more, more, or by their pixels.",

@@ -1,14 +1,16 @@
-"""Losses, one file each, found by file name, and sums of them such as "ce+dice" or "ce:1+dice:0.5".
+"""Losses, one file each, found by file name, and sums of them such as "ce+dice" or "focal(gamma=3):1+dice:0.5".
 
 Each file has `loss(logits, labels, weights)`: logits (N, K, H, W), class indices (N, H, W) with `IGNORE` where there is
 no label, weights (K,) or None, to a scalar. It computes in float32 and is 0 with zero gradient when nothing is
-labelled.
+labelled. `OPTIONS` of a file names its further arguments, with the least and the largest value of each.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from geoseg import registry
 from geoseg.errors import OptionError
@@ -18,37 +20,69 @@ if TYPE_CHECKING:
 
     Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
+_TERM = re.compile(r"(?P<name>[^:(]*)(\((?P<options>[^()]*)\))?(:(?P<weight>.*))?")
 
-def parse(text: str) -> list[tuple[str, float]]:
-    """Names and weights of a sum of losses.
 
-    >>> parse("ce+dice:0.5")
-    [('ce', 1.0), ('dice', 0.5)]
+class Term(NamedTuple):
+    """A summand: a loss, how much it counts, and its options."""
+
+    name: str
+    weight: float
+    options: dict[str, float]
+
+
+def parse(text: str) -> list[Term]:
+    """The summands of a sum of losses.
+
+    >>> parse("ce(smoothing=0.1)+dice:0.5")
+    [Term(name='ce', weight=1.0, options={'smoothing': 0.1}), Term(name='dice', weight=0.5, options={})]
 
     Raises:
-        OptionError: no such loss, or a weight that is no positive number.
+        OptionError: no such loss or option, or a number that it cannot be.
     """
-    terms = []
-    for term in text.split("+"):
-        name, _, factor = term.strip().partition(":")
-        if name not in registry.names(__name__):
-            raise OptionError(f"there is no loss '{name}'; {registry.suggestion(name, registry.names(__name__))}")
-        try:
-            weight = float(factor or 1)
-        except ValueError:
-            weight = -1.0
-        if not 0 < weight < float("inf"):
-            raise OptionError(f"loss '{term}' has the weight '{factor}'; write a positive number, as in ce:1+dice:0.5")
-        terms.append((name, weight))
-    return terms
+    return [_term(term.strip()) for term in text.split("+")]
+
+
+def _term(text: str) -> Term:
+    match = _TERM.fullmatch(text)
+    if match is None:
+        raise OptionError(f"'{text}' is no loss; write it as in ce, dice:0.5 or focal(gamma=3):0.5")
+    name = match["name"].strip()
+    if name not in registry.names(__name__):
+        raise OptionError(f"there is no loss '{name}'; {registry.suggestion(name, registry.names(__name__))}")
+    weight = 1.0 if match["weight"] is None else _number(match["weight"])
+    if not 0 < weight < float("inf"):
+        raise OptionError(f"loss '{text}' has the weight '{match['weight']}'; write a positive number, as in dice:0.5")
+    given = [item.partition("=") for item in (match["options"] or "").split(",") if item.strip()]
+    return Term(name, weight, {key.strip(): _option(name, key.strip(), value) for key, _, value in given})
+
+
+def _option(name: str, key: str, text: str) -> float:
+    ranges: dict[str, tuple[float, float]] = getattr(registry.load(__name__, name), "OPTIONS", {})
+    if key not in ranges:
+        hint = registry.suggestion(key, tuple(ranges)) if ranges else "it has none"
+        raise OptionError(f"loss '{name}' has no option '{key}'; {hint}")
+    least, most = ranges[key]
+    value = _number(text)
+    if not least <= value <= most:
+        raise OptionError(f"{key} of loss '{name}' is '{text}'; it must be {least:g} to {most:g}")
+    return value
+
+
+def _number(text: str) -> float:
+    """The number, or NaN, which is in no range."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def build(text: str) -> Loss:
     """The loss that `text` asks for; see `parse`."""
-    terms = [(registry.load(__name__, name).loss, weight) for name, weight in parse(text)]
+    terms = [(term.weight, partial(registry.load(__name__, term.name).loss, **term.options)) for term in parse(text)]
 
     def total(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-        values = [weight * loss(logits, labels, weights) for loss, weight in terms]
+        values = [weight * loss(logits, labels, weights) for weight, loss in terms]
         result: Tensor = sum(values[1:], start=values[0])
         return result
 

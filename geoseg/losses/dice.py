@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from geoseg.legend import IGNORE
+from geoseg.losses._labelled import labelled_pixels, no_loss, overlap
+
+OPTIONS = {"power": (1.0, 2.0)}
 
 
-def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None, *, power: float = 1.0) -> Tensor:
     """One minus the Dice coefficient, averaged over the classes that have labels in the batch.
 
     For class c: 1 - 2 sum(p t) / (sum(p) + sum(t)), with p the softmax and t the one-hot labels over labelled pixels;
@@ -19,16 +20,11 @@ def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tenso
         logits: (N, K, H, W), any real numbers, any precision.
         labels: (N, H, W), class indices or `IGNORE`.
         weights: not used: the mean over classes balances them already.
+        power: of p in the denominator; 2 is the form of V-Net.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        logits = logits.float()
-        labelled = labels != IGNORE
-        if not bool(labelled.any()):
-            return logits.sum() * 0
-        target = F.one_hot(torch.where(labelled, labels, 0).long(), logits.shape[1]).movedim(-1, 1)
-        target = target * labelled[:, None]
-        probability = logits.softmax(1) * labelled[:, None]
-        both = (probability * target).sum((0, 2, 3))
-        present = target.sum((0, 2, 3))
-        dice = 2 * both / (probability.sum((0, 2, 3)) + present).clamp_min(1e-12)
-        return (1 - dice)[present > 0].mean()
+        scores, target = labelled_pixels(logits.float(), labels)
+        if not len(target):
+            return no_loss(logits.float())
+        pixels = overlap(scores, target, power)
+        return (1 - 2 * pixels.both / (pixels.predicted + pixels.labelled)).mean()

@@ -37,11 +37,31 @@ def build(architecture: str, in_channels: int, classes: int, **options: Any) -> 
         raise OptionError(f"a network of {in_channels} bands cannot see anything; it needs at least 1")
     if classes < 2:
         raise OptionError(f"a network of {classes} class cannot tell anything apart; it needs at least 2")
-    module = registry.load(__name__, architecture)
-    known = list(inspect.signature(module.build).parameters)[2:]
+    module, known = registry.load(__name__, architecture), _options(architecture)
     for option in options:
         if option not in known:
             hint = registry.suggestion(option, known) if known else "it has none"
             raise OptionError(f"{architecture} has no option '{option}'; {hint}")
     network: SegmentationNetwork = module.build(in_channels, classes, **options)
     return network
+
+
+def reach(architecture: str, **options: Any) -> int | None:
+    """How far an output pixel of a network can look, in pixels to one side; None when it sees the whole window.
+
+    Measured on a network of one band and few channels: what can be seen does not depend on their number, and a wide
+    one takes minutes.
+
+    Args:
+        architecture: name of a file of this folder.
+        **options: of the architecture's own `build`.
+    """
+    from geoseg.models._network import measure_reach
+
+    thin = {option: 8 for option in ("width", "channels") if option in _options(architecture)}
+    return measure_reach(build(architecture, 1, 2, **(options | thin)), 1)
+
+
+def _options(architecture: str) -> list[str]:
+    """What an architecture's `build` takes beside the counts of bands and classes."""
+    return list(inspect.signature(registry.load(__name__, architecture).build).parameters)[2:]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geoseg.errors import OptionError
 from geoseg.grid import round_up
+from geoseg.models._blocks import PoolWithSwitches, Unpool
 
 
 class SegmentationNetwork(nn.Module):
@@ -21,25 +24,63 @@ class SegmentationNetwork(nn.Module):
         body: (N, C, H, W) to (N, K, H, W) for H and W that are multiples of `stride` and at least `min_size`.
         stride: pixels between the coarsest samples; windows must begin at multiples of it to agree with each other.
         min_size: least side of an input that needs no padding.
+        min_batch: least batch that it can be trained with; 2 where BatchNorm sees one value per channel and image.
+        sees_all: True where the architecture looks at the whole window by its nature, whatever the encoder does.
     """
 
-    def __init__(self, body: nn.Module, *, stride: int, min_size: int | None = None) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        stride: int,
+        min_size: int | None = None,
+        min_batch: int = 1,
+        sees_all: bool = False,
+    ) -> None:
         super().__init__()
         self.body = body
         self.stride = stride
         self.min_size = min_size or stride
+        self.min_batch = min_batch
+        self.sees_all = sees_all
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (N, K, H, W) of an image (N, C, H, W)."""
         height, width = image.shape[-2:]
         below = round_up(max(height, self.min_size), self.stride) - height
         right = round_up(max(width, self.min_size), self.stride) - width
-        logits: Tensor = self.body(_pad(image, right, below))
+        logits: Tensor = self.body(reflect(image, right, below))
         return logits[..., :height, :width]
 
+    def require_trainable(self, name: str, chip_size: int, batch_size: int) -> None:
+        """Refuse chips and batches that this network cannot learn from, before any work.
 
-def _pad(image: Tensor, right: int, below: int) -> Tensor:
-    """Reflect the image over its right and lower edge, as often as it takes."""
+        Args:
+            name: of the architecture, for the sentence.
+            chip_size: side of the training chips, in pixels.
+            batch_size: chips per step.
+
+        Raises:
+            OptionError: the chips are smaller than the network's least window, or the batch too small for BatchNorm.
+        """
+        if chip_size < self.min_size:
+            raise OptionError(
+                f"{name} needs chips of {self.min_size} pixels or more and these have {chip_size}; tile again with "
+                f"--chip-size {self.min_size}, or take a network with a smaller stride"
+            )
+        # A chip of one stride is one pixel in the deepest map.
+        one_value = round_up(chip_size, self.stride) == self.stride and self.stride > 1
+        norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules())
+        least = max(self.min_batch, 2 if one_value and norms else 1)
+        if batch_size < least:
+            raise OptionError(
+                f"{name} cannot learn from batches of {batch_size} with chips of {chip_size} pixels: its BatchNorm "
+                f"would see one value per channel; take --batch-size {least} or more"
+            )
+
+
+def reflect(image: Tensor, right: int, below: int) -> Tensor:
+    """Reflect an image (N, C, H, W) over its right and lower edge by some pixels, as often as it takes."""
     while right > 0 or below > 0:
         # One reflection gives at most one pixel less than the side; a side of one pixel is repeated.
         height, width = image.shape[-2:]
@@ -48,17 +89,6 @@ def _pad(image: Tensor, right: int, below: int) -> Tensor:
         image = F.pad(image, (0, step_right, 0, step_below), mode=mode)
         right, below = right - step_right, below - step_below
     return image
-
-
-def align_by_pixel_areas(network: nn.Module) -> None:
-    """Make every upsampling independent of the window's size.
-
-    With `align_corners=True`, the default of several decoders, the place that an output pixel looks at depends on how
-    large the window is, so windows of different size disagree.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Upsample | nn.UpsamplingBilinear2d):
-            module.align_corners = None if module.mode == "nearest" else False
 
 
 @torch.no_grad()
@@ -73,18 +103,25 @@ def _make_transparent(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
+        elif isinstance(module, nn.LayerNorm) and module.bias is not None:
+            # What is normalised is never below minus the root of its length: nothing is cut off by a ReLU.
+            module.bias.fill_(module.normalized_shape[-1] ** 0.5)
 
 
-def _average_instead_of_max(network: nn.Module) -> None:
+def _open_pools(network: nn.Module) -> None:
+    """Replace what passes one pixel of several by what passes all of them."""
     for name, child in network.named_children():
         if isinstance(child, nn.MaxPool2d):
-            pool = nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode)
-            setattr(network, name, pool)
+            setattr(network, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode))
+        elif isinstance(child, PoolWithSwitches | Unpool):
+            setattr(network, name, child.opened())
         else:
-            _average_instead_of_max(child)
+            _open_pools(child)
 
 
-def measure_reach(network: SegmentationNetwork, in_channels: int, limits: tuple[int, ...] = (320, 1280)) -> int | None:
+def measure_reach(
+    network: SegmentationNetwork, in_channels: int, limits: tuple[int, ...] = (320, 1280, 2560)
+) -> int | None:
     """How far an output pixel can look, in pixels to one side; None when it sees everything.
 
     The largest distance between an output pixel and an input pixel with a non-zero gradient, over all phases of the
@@ -95,9 +132,11 @@ def measure_reach(network: SegmentationNetwork, in_channels: int, limits: tuple[
         in_channels: its number of bands.
         limits: distances to try; beyond the last a network counts as seeing everything.
     """
+    if network.sees_all:
+        return None
     probe = copy.deepcopy(network).cpu().double().eval()
     _make_transparent(probe)
-    _average_instead_of_max(probe)
+    _open_pools(probe)
     for limit in limits:
         reach = _reach_within(probe, in_channels, round_up(limit, probe.stride))
         if reach is not None:
@@ -110,12 +149,24 @@ def _reach_within(probe: SegmentationNetwork, in_channels: int, middle: int) -> 
     height = round_up(max(probe.min_size, probe.stride), probe.stride)
     image = torch.full((1, in_channels, height, 2 * middle), 1.0, dtype=torch.float64, requires_grad=True)
     outputs = probe(image)[0, :, height // 2].sum(0)
-    reach = 0
-    for column in range(middle, middle + probe.stride):
+
+    @functools.cache
+    def seen(column: int) -> tuple[int, int]:
         (gradient,) = torch.autograd.grad(outputs[column], image, retain_graph=True)
-        seen = gradient[0].abs().sum((0, 1)).nonzero()
-        first, last = int(seen.min()), int(seen.max())
-        if first == 0 or last == 2 * middle - 1:
-            return None
-        reach = max(reach, column - first, last - column)
+        columns = gradient[0].abs().sum((0, 1)).nonzero()
+        # Of a network that lets nothing through nothing can be promised: it counts as seeing everything.
+        return (int(columns.min()), int(columns.max())) if len(columns) else (0, 2 * middle - 1)
+
+    reach = 0
+    spans = [(middle, middle + probe.stride - 1)]
+    while spans:
+        low, high = spans.pop()
+        for column in (low, high):
+            first, last = seen(column)
+            if first == 0 or last == 2 * middle - 1:
+                return None
+            reach = max(reach, column - first, last - column)
+        # What is seen never moves back as columns go on: where both ends of a span see the same, so do all within.
+        if high - low > 1 and seen(low) != seen(high):
+            spans += [(low, (low + high) // 2), ((low + high) // 2, high)]
     return reach

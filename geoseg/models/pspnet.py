@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import segmentation_models_pytorch as smp
 
-from geoseg.errors import OptionError
-from geoseg.models._encoders import require_encoder
-from geoseg.models._network import SegmentationNetwork, align_by_pixel_areas
+from geoseg.models._about import About
+from geoseg.models._network import SegmentationNetwork
+from geoseg.models._smp import smp_body
+
+ABOUT = About(
+    title="PSPNet",
+    paper="Zhao et al. 2017, arXiv:1612.01105",
+    summary="a dilated encoder of stride 8, its map pooled in 1, 2, 3 and 6 bins a side and joined with them",
+    context="global",
+    encoders="dilating",
+)
 
 
 def build(in_channels: int, classes: int, *, encoder: str = "resnet34", dropout: float = 0.2) -> SegmentationNetwork:
@@ -24,22 +32,17 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34", dropout:
     Raises:
         OptionError: no such encoder, or one that cannot dilate.
     """
-    require_encoder(encoder)
-    try:
-        body = smp.PSPNet(
-            encoder_name=encoder,
-            encoder_depth=5,
-            encoder_weights=None,
-            output_stride=8,
-            psp_dropout=dropout,
-            upsampling=8,
-            in_channels=in_channels,
-            classes=classes,
-        )
-    except (ValueError, TypeError, AssertionError, NotImplementedError) as error:
-        raise OptionError(
-            f"pspnet needs an encoder that can dilate and '{encoder}' cannot; take a resnet or efficientnet"
-        ) from error
-    align_by_pixel_areas(body)
+    body = smp_body(
+        "pspnet",
+        smp.PSPNet,
+        encoder,
+        in_channels,
+        dilates_to=8,
+        encoder_depth=5,
+        output_stride=8,
+        psp_dropout=dropout,
+        upsampling=8,
+        classes=classes,
+    )
     # The deepest bin grid has 6 cells a side; fewer features than that would repeat them.
-    return SegmentationNetwork(body, stride=8, min_size=48)
+    return SegmentationNetwork(body, stride=8, min_size=48, sees_all=True)

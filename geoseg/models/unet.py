@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import segmentation_models_pytorch as smp
 
-from geoseg.errors import OptionError
-from geoseg.models._encoders import require_encoder
-from geoseg.models._network import SegmentationNetwork, align_by_pixel_areas
-from geoseg.raster import first_line
+from geoseg.models._about import About
+from geoseg.models._network import SegmentationNetwork
+from geoseg.models._smp import DECODER_CHANNELS, require_depth, smp_body
+
+ABOUT = About(
+    title="U-Net",
+    paper="Ronneberger et al. 2015, arXiv:1505.04597",
+    summary="encoder features of every stride are upsampled, concatenated and convolved twice",
+    context="local",
+    encoders="any",
+)
 
 
 def build(in_channels: int, classes: int, *, encoder: str = "resnet34", depth: int = 5) -> SegmentationNetwork:
@@ -22,21 +29,14 @@ def build(in_channels: int, classes: int, *, encoder: str = "resnet34", depth: i
     Raises:
         OptionError: no such encoder or depth.
     """
-    require_encoder(encoder)
-    if depth not in (3, 4, 5):
-        raise OptionError(f"unet has depth {depth}; it must be 3, 4 or 5")
-    try:
-        body = smp.Unet(
-            encoder_name=encoder,
-            encoder_depth=depth,
-            encoder_weights=None,
-            decoder_channels=(256, 128, 64, 32, 16)[:depth],
-            in_channels=in_channels,
-            classes=classes,
-        )
-    except (ValueError, TypeError, RuntimeError, AssertionError, NotImplementedError) as error:
-        raise OptionError(
-            f"unet cannot take the encoder '{encoder}' at depth {depth}: {first_line(error)}; take a resnet or convnext"
-        ) from error
-    align_by_pixel_areas(body)
+    require_depth("unet", depth)
+    body = smp_body(
+        "unet",
+        smp.Unet,
+        encoder,
+        in_channels,
+        encoder_depth=depth,
+        decoder_channels=DECODER_CHANNELS[:depth],
+        classes=classes,
+    )
     return SegmentationNetwork(body, stride=2**depth)

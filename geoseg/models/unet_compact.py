@@ -7,7 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoseg.errors import OptionError
+from geoseg.models._about import About
 from geoseg.models._network import SegmentationNetwork
+
+ABOUT = About(
+    title="compact U-Net",
+    paper="geoseg, after Ronneberger et al. 2015, arXiv:1505.04597",
+    summary="a small plain U-Net with a per-pixel spectral path; best for few labels without pretrained weights",
+    context="local",
+    encoders="none",
+)
 
 
 def build(in_channels: int, classes: int, *, width: int = 32, depth: int = 3) -> SegmentationNetwork:

@@ -26,7 +26,7 @@ from geoseg.device import choose_device
 from geoseg.errors import ChipError, ModelError, OptionError, require_seed
 from geoseg.grid import round_up
 from geoseg.model import ModelSpec, versions, write_model
-from geoseg.models._network import SegmentationNetwork, measure_reach
+from geoseg.models._network import SegmentationNetwork
 from geoseg.output import Workspace, new_output, refuse_existing
 from geoseg.training.card import model_card
 from geoseg.training.curves import draw_curves
@@ -167,6 +167,7 @@ def train(
     with torch.random.fork_rng(), new_output(output, overwrite=overwrite, beside=beside(output)) as workspace:
         torch.manual_seed(seed)
         network = models.build(settings.arch, len(index.bands), len(index.legend), **settings.options)
+        network.require_trainable(settings.arch, int(index.options["chip_size"]), settings.batch_size)
         logger.info(_announcement(settings, network, index))
         start = time.monotonic()
         task = _fit(network, index, settings, chosen, jobs)
@@ -375,7 +376,7 @@ def _leave(
         statistics=index.statistics,
         legend=index.legend,
         ground_sample_distance=index.ground_sample_distance,
-        reach=measure_reach(network, len(index.bands)),
+        reach=models.reach(settings.arch, **settings.options),
         stride=network.stride,
         chip_size=int(index.options["chip_size"]),
         training={

@@ -70,6 +70,30 @@ def test_settings_that_cannot_be_end_with_two(tmp_path, labelled_scene):
     assert call("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--split", "1,2").exit_code == 2
 
 
+def test_the_networks_are_listed_and_explained():
+    listed = call("models")
+    assert listed.exit_code == 0
+    lines = {line.split()[0]: line for line in listed.stdout.splitlines() if line}
+    assert set(registry.names("geoseg.models")) <= set(lines)
+    assert "29.5 M" in lines["segnet"]
+    assert "Badrinarayanan" in lines["segnet"]
+    explained = call("models", "segnet").stdout
+    assert "29,455,125" in explained
+    assert "211 pixels to each side" in explained
+    assert "vgg16_bn" in explained
+    assert "depth = 5" in explained
+    facts = json.loads(call("models", "unet", "--encoder", "tu-test_resnet", "--json").stdout)
+    assert facts["architecture"]["encoder"] == "tu-test_resnet"
+    assert facts["reach"] == 177
+    assert json.loads(call("models", "--json").stdout)["architectures"][0]["stride"] > 0
+
+
+def test_a_network_that_is_not_there_is_guessed():
+    one_line(call("models", "segnett"), 2, "did you mean 'segnet'")
+    one_line(call("models", "segnet", "--encoder", "resnet18"), 2, "max pooling")
+    assert call("models", "--encoder", "resnet18").exit_code == 2
+
+
 def test_hostile_names_stay_on_one_line(tmp_path):
     done = call("info", tmp_path / "a\n\x1b[31mred.tif")
     one_line(done, 1)

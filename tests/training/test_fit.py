@@ -74,13 +74,18 @@ def test_readers_in_other_processes_change_nothing(chips, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"arch": "unet", "encoder": "resnet18", "depth": 3}, {"arch": "pspnet", "encoder": "resnet18"}]
+    "options",
+    [
+        {"arch": "unet", "encoder": "tu-test_resnet", "depth": 3},
+        {"arch": "deeplabv3", "encoder": "tu-test_resnet"},
+        {"arch": "segnet", "encoder": "vgg11_bn", "depth": 2, "loss": "focal(gamma=1)+lovasz:0.5"},
+    ],
 )
 def test_other_architectures(chips, tmp_path, options):
     geoseg.train(chips, tmp_path / "m.safetensors", epochs=1, chips_per_epoch=8, batch_size=4, **options)
     spec = load_model(tmp_path / "m.safetensors").spec
     assert spec.architecture == options["arch"]
-    assert spec.context == ("global" if options["arch"] == "pspnet" else "local")
+    assert spec.context == ("global" if options["arch"] == "deeplabv3" else "local")
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -131,6 +136,12 @@ class TestBadInput:
         [
             ({"arch": "unet_compct"}, "did you mean 'unet_compact'"),
             ({"encoder": "resnet18"}, "unet_compact has no option 'encoder'"),
+            ({"arch": "segnet", "encoder": "resnet18"}, "max pooling"),
+            ({"arch": "pspnet", "encoder": "vgg11"}, "dilate"),
+            ({"arch": "pan"}, "pan needs chips of 128 pixels or more and these have 32"),
+            ({"arch": "deeplabv3", "batch_size": 1}, "--batch-size 2"),
+            ({"arch": "unet", "batch_size": 1}, "--batch-size 2"),
+            ({"loss": "focal(gamma=-1)"}, "gamma of loss 'focal'"),
             ({"loss": "dise"}, "did you mean 'dice'"),
             ({"class_weights": "some"}, "class_weights"),
             ({"precision": "16"}, "precision"),
