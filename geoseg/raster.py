@@ -30,6 +30,8 @@ _SETTINGS: dict[str, Any] = {
     "GDAL_TIFF_INTERNAL_MASK": "YES",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_LOW_SPEED_TIME": "10",
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "0.5",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
@@ -121,13 +123,19 @@ def is_raster(path: str | Path) -> bool:
 
 def first_line(error: BaseException) -> str:
     """The first line of a foreign error's text, to stand in a sentence of ours."""
+    if error.__cause__ is not None and "previous exception" in str(error):
+        error = error.__cause__
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _reason(path: str | Path, cause: BaseException) -> str:
     reason = first_line(cause)
-    return f"{reason}; check the address and that it can be reached" if is_remote(path) else reason
+    return (
+        f"{reason}; check the address and that it can be reached, or download the file first"
+        if is_remote(path)
+        else reason
+    )
 
 
 def _remote_driver(path: str, error: type[GeosegError], allow_remote: bool) -> str:

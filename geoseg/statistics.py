@@ -35,19 +35,8 @@ class BandStatistics:
         Raises:
             SceneError: values so large that they have no finite deviation.
         """
-        pixels = pixels.astype(np.float64)
-        low, high = np.percentile(pixels, [1, 99], axis=0)
-        cut = np.clip(pixels, low, high)
-        with np.errstate(over="ignore"):
-            std = cut.std(axis=0)
-        if not np.isfinite(std).all():
-            band, value = int(np.argmin(np.isfinite(std))) + 1, float(np.abs(cut).max())
-            raise SceneError(
-                f"band {band} holds values as large as {value:.3g}; declare what means no data with --nodata"
-            )
-        # A constant band carries nothing; 1 keeps it finite.
-        std = np.where(std > 0, std, 1.0)
-        return cls(*(tuple(float(x) for x in values) for values in (cut.mean(axis=0), std, low, high)))
+        rows = [_of_band(number, values) for number, values in enumerate(pixels.T, start=1)]
+        return cls(*zip(*rows, strict=True))
 
     def scale(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """Band values (bands, rows, cols) to zero mean and unit deviation; invalid pixels become 0, the mean."""
@@ -75,30 +64,17 @@ class BandStatistics:
         return cls(**numbers)
 
 
-class PixelSample:
-    """A sample of pixels from a stream of arrays, of bounded size, the same for the same stream."""
-
-    def __init__(self, size: int = 1_000_000, seed: int = 0) -> None:
-        """Keep up to `size` pixels."""
-        self._size = size
-        self._rng = np.random.default_rng(seed)
-        self._parts: list[npt.NDArray[Any]] = []
-        self._kept = 0
-        self._share = 1.0
-
-    def add(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
-        """Offer the valid pixels of `values` (bands, rows, cols)."""
-        pixels = values[:, valid].T
-        if self._share < 1:
-            pixels = pixels[self._rng.random(len(pixels)) < self._share]
-        self._parts.append(np.ascontiguousarray(pixels))
-        self._kept += len(pixels)
-        while self._kept > self._size:
-            # Halving all parts alike keeps every pixel seen so far equally likely.
-            self._share /= 2
-            self._parts = [part[self._rng.random(len(part)) < 0.5] for part in self._parts]
-            self._kept = sum(map(len, self._parts))
-
-    def pixels(self) -> npt.NDArray[Any]:
-        """The sample (n, bands)."""
-        return np.concatenate(self._parts) if self._parts else np.empty((0, 0))
+def _of_band(number: int, values: npt.NDArray[Any]) -> tuple[float, float, float, float]:
+    """Mean, deviation, and 1st and 99th percentile of one band's values (n,)."""
+    values = values.astype(np.float64)
+    low, high = np.percentile(values, [1, 99])
+    np.clip(values, low, high, out=values)
+    with np.errstate(over="ignore"):
+        mean, std = float(values.mean()), float(values.std())
+    if not np.isfinite(std):
+        value = float(np.abs(values).max())
+        raise SceneError(
+            f"band {number} holds values as large as {value:.3g}; declare what means no data with --nodata"
+        )
+    # A constant band carries nothing; 1 keeps it finite.
+    return mean, std if std > 0 else 1.0, float(low), float(high)

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from geoseg.errors import SceneError
-from geoseg.statistics import LIMIT, BandStatistics, PixelSample
+from geoseg.statistics import LIMIT, BandStatistics
 
 
 def test_scaling_gives_zero_mean_and_unit_deviation():
@@ -53,26 +51,3 @@ def test_values_without_a_finite_deviation_are_refused():
 def test_round_trip():
     statistics = BandStatistics.of(np.random.default_rng(0).random((50, 3)))
     assert BandStatistics.from_dict(statistics.to_dict()) == statistics
-
-
-@given(st.integers(1, 2000), st.integers(0, 5))
-def test_a_sample_is_bounded_and_of_the_stream(size, seed):
-    sample = PixelSample(size, seed)
-    for part in range(7):
-        values = np.arange(part * 400, (part + 1) * 400).reshape(1, 20, 20)
-        sample.add(values, values[0] % 5 != 0)
-    pixels = sample.pixels()[:, 0]
-    assert len(pixels) <= size
-    assert len(set(pixels)) == len(pixels)
-    assert (pixels % 5 != 0).all()
-    if size >= 2240:
-        assert len(pixels) == 2240
-
-
-def test_a_sample_takes_from_the_whole_stream():
-    sample = PixelSample(5000)
-    for part in range(50):
-        sample.add(np.full((1, 50, 50), part), np.ones((50, 50), bool))
-    shares = np.bincount(sample.pixels()[:, 0], minlength=50)
-    assert shares.min() > 20
-    assert shares.max() < 4 * shares.min()

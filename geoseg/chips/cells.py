@@ -13,13 +13,15 @@ from rasterio.windows import Window
 
 from geoseg import progress
 from geoseg.chips.pairs import LabelledScene
+from geoseg.chips.reading import segment_cols
 from geoseg.chips.split import BlockLayout
 from geoseg.chips.work import Workers
 from geoseg.errors import LabelError
-from geoseg.grid import Grid
+from geoseg.grid import Grid, round_up
 from geoseg.legend import IGNORE
+from geoseg.scene import Scene
 
-_VALUES = 8_000_000
+_VALUES = 4_000_000
 """Values of a scene that are read at a time."""
 
 
@@ -35,7 +37,7 @@ class CellCounts:
 
     grid: Grid
     cell: int
-    counts: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int32]
 
     def per_block(self, layout: BlockLayout) -> npt.NDArray[np.int64]:
         """Labelled pixels (block rows, block cols, classes); a cell belongs to the block of its centre."""
@@ -63,7 +65,7 @@ class CellCounts:
     @cached_property
     def _sums(self) -> npt.NDArray[np.int64]:
         """Labelled pixels above and left of each corner of a cell."""
-        return np.pad(self.counts.sum(-1).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        return np.pad(self.counts.sum(-1, dtype=np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
 
 def count_cells(pairs: list[LabelledScene], workers: Workers[list[LabelledScene]]) -> list[CellCounts]:
@@ -75,7 +77,7 @@ def count_cells(pairs: list[LabelledScene], workers: Workers[list[LabelledScene]
     cells = [_empty(pair) for pair in pairs]
     pieces = [
         (number, cells[number].cell, piece) for number, pair in enumerate(pairs)
-        for piece in _pieces(pair.scene.grid, cells[number].cell, len(pair.scene.bands))
+        for piece in _pieces(pair.scene, cells[number].cell)
     ]  # fmt: skip
     labelled = np.zeros(len(pairs), np.int64)
     with progress.bar("Reading labels", sum(piece.height * piece.width for *_, piece in pieces) / 1e6, "MP") as bar:
@@ -94,10 +96,10 @@ def _empty(pair: LabelledScene) -> CellCounts:
     grid = pair.scene.grid
     cell = max(16, math.ceil(max(grid.shape) / 512))
     shape = math.ceil(grid.height / cell), math.ceil(grid.width / cell), len(pair.labels.legend)
-    return CellCounts(grid, cell, np.zeros(shape, np.int64))
+    return CellCounts(grid, cell, np.zeros(shape, np.int32))
 
 
-def _count_piece(pairs: list[LabelledScene], task: tuple[int, int, Window]) -> tuple[int, npt.NDArray[np.int64] | None]:
+def _count_piece(pairs: list[LabelledScene], task: tuple[int, int, Window]) -> tuple[int, npt.NDArray[np.int32] | None]:
     """Labelled pixels of a piece of a scene, and those with data per cell and class; None where there is none."""
     number, cell, piece = task
     pair = pairs[number]
@@ -110,23 +112,23 @@ def _count_piece(pairs: list[LabelledScene], task: tuple[int, int, Window]) -> t
     return labelled, _per_cell(indices, cell, len(pair.labels.legend))
 
 
-def _per_cell(indices: npt.NDArray[np.uint8], cell: int, classes: int) -> npt.NDArray[np.int64]:
+def _per_cell(indices: npt.NDArray[np.uint8], cell: int, classes: int) -> npt.NDArray[np.int32]:
     """Pixels of each class (rows, cols, classes) in cells of a piece (height, width)."""
     rows, cols = (math.ceil(length / cell) for length in indices.shape)
     row, col = (np.arange(length, dtype=np.int32) // cell for length in indices.shape)
     # One more class for what is not labelled is faster than to pick out what is.
     place = (row[:, None] * cols + col) * (classes + 1) + np.minimum(indices, classes)
     counts = np.bincount(place.ravel(), minlength=rows * cols * (classes + 1))
-    return counts.reshape(rows, cols, classes + 1)[..., :classes]
+    return counts.reshape(rows, cols, classes + 1)[..., :classes].astype(np.int32)
 
 
-def _pieces(grid: Grid, cell: int, bands: int) -> Iterator[Window]:
-    """Windows of whole cells that hold about eight million values, whatever the scene's width."""
-    room = max(1, _VALUES // bands // cell**2)
-    across = math.ceil(grid.width / cell)
-    cols, rows = min(across, room) * cell, max(1, room // across) * cell
-    for row in range(0, grid.height, rows):
-        for col in range(0, grid.width, cols):
+def _pieces(scene: Scene, cell: int) -> Iterator[Window]:
+    """Windows of whole cells that hold some million values, whatever the scene's width; top to bottom in segments."""
+    grid, bands = scene.grid, len(scene.bands)
+    cols = min(round_up(segment_cols(bands * np.dtype(scene.dtype).itemsize), cell), round_up(grid.width, cell))
+    rows = max(1, _VALUES // (bands * cols * cell)) * cell
+    for col in range(0, grid.width, cols):
+        for row in range(0, grid.height, rows):
             yield Window(col, row, min(cols, grid.width - col), min(rows, grid.height - row))
 
 

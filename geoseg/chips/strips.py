@@ -11,12 +11,7 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geoseg.chips.layout import Windows
-
-BLOCK_ROWS = 512
-"""Rows of a block that are usual in large files."""
-
-STRIP_BYTES = 16_000_000
-"""Pixels of a strip of such blocks: well below what GDAL keeps decoded, so that the next strip finds what it shares."""
+from geoseg.chips.reading import segment_cols
 
 CHIPS_PER_TASK = 64
 
@@ -59,7 +54,7 @@ def make_tasks(windows: tuple[Windows, ...], pixel_bytes: list[int]) -> list[Tas
     tasks: list[Task] = []
     for scene, (own, size) in enumerate(zip(windows, pixel_bytes, strict=True)):
         pending: list[Strip] = []
-        for strip in _strips(own, max(1, STRIP_BYTES // (BLOCK_ROWS * size))):
+        for strip in _strips(own, segment_cols(size)):
             pending.append(strip)
             if sum(len(part.windows) for part in pending) >= CHIPS_PER_TASK:
                 tasks.append(Task(len(tasks), scene, tuple(pending)))

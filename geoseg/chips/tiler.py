@@ -306,6 +306,8 @@ def _without_leaks(plan: ChipPlan, pairs: list[LabelledScene]) -> tuple[Windows,
 
     Of two such chips the training chip goes, or the validation chip when the other is for the test.
     """
+    if len(pairs) == 1 and plan.by != "areas":
+        return plan.windows  # blocks of one scene keep their gap by themselves
     scene = np.repeat(np.arange(len(pairs)), [len(own) for own in plan.windows])
     rows = np.column_stack([scene, np.concatenate(plan.windows)])
     leaking = leaking_pairs(chip_frame(rows, [pair.scene.grid for pair in pairs], plan.names), plan.gap)

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, is_remote, open_raster
 from geoseg.scene import band_places, require_inside
 
 logger = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class GeoTiffScene:
         except GDAL_ERRORS as error:
             raise SceneError(
                 f"{self.name}: cannot read {window}: {first_line(error)}; the file may be damaged"
+                + (" or the connection broken" if is_remote(self.name) else "")
             ) from error
         for band, nodata in zip(values, self._nodata, strict=True):
             if nodata is not None and not np.isnan(nodata):

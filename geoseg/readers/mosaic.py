@@ -104,7 +104,7 @@ def open_mosaic(name: str, parts: Sequence[Scene], options: ReadOptions) -> Mosa
             )
         require_same_kind(part, first.grid, first.name)
     like = options.get("like")
-    grid = GeoTiffScene(like).grid if like is not None else _union(first.grid, [part.grid for part in parts], name)
+    grid = GeoTiffScene(like, allow_remote=options.get("allow_remote", False)).grid if like is not None else _union(first.grid, [part.grid for part in parts], name)
     return MosaicScene(name, grid, parts, resampling=options.get("resampling") or "bilinear")
 
 
