@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -215,8 +216,9 @@ def _tagged_legend(dataset: rasterio.DatasetReader, path: Path, error: type[Geos
 def _values(dataset: rasterio.DatasetReader, path: Path, error: type[GeosegError]) -> set[int]:
     """The values of all valid pixels, found window by window."""
     values: set[int] = set()
-    for row in range(0, dataset.height, 256):
-        window = Window(0, row, dataset.width, min(256, dataset.height - row))
+    corners = itertools.product(range(0, dataset.height, 256), range(0, dataset.width, 4096))
+    for row, col in corners:
+        window = Window(col, row, min(4096, dataset.width - col), min(256, dataset.height - row))
         try:
             with gdal_settings():
                 ids = dataset.read(1, window=window)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
-from rasterio.transform import array_bounds
 from rasterio.windows import Window
 
 from geoseg.errors import OptionError, SceneError
@@ -50,8 +49,9 @@ class Grid:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) in map coordinates, whatever the direction of the axes."""
-        west, south, east, north = array_bounds(self.height, self.width, self.transform)
-        return min(west, east), min(south, north), max(west, east), max(south, north)
+        corners = ((0, 0), (self.width, 0), (0, self.height), (self.width, self.height))
+        x, y = zip(*(self.transform @ corner for corner in corners), strict=True)
+        return min(x), min(y), max(x), max(y)
 
     @property
     def resolution(self) -> tuple[float, float]:

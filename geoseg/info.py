@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -60,17 +61,17 @@ def info(path: Words, **reading: Unpack[ReadOptions]) -> Info:
 
 
 def _is_product(path: str | Path) -> bool:
-    return Path(path).is_dir() and not (Path(path) / DESCRIPTION).exists()
+    return os.path.isdir(path) and not (Path(path) / DESCRIPTION).exists()  # noqa: PTH112 - any name may be asked about
 
 
 def _one(path: str | Path, reading: ReadOptions) -> Info:
     local = Path(path)
-    if local.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         return Info(str(path), "chips", _chip_facts(local))
     if local.suffix == ".safetensors":
         return Info(str(path), "model", _model_facts(local))
     if (
-        local.is_file()
+        os.path.isfile(path)  # noqa: PTH113
         and not is_raster(local)
         and local.suffix.lower() in {".gpkg", ".geojson", ".parquet", ".fgb", ".shp"}
     ):

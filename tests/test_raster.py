@@ -4,8 +4,8 @@ import threading
 import numpy as np
 import pytest
 import rasterio
-from conftest import CORNER, UTM
 
+from conftest import CORNER, UTM
 from geoseg.errors import LabelError, SceneError
 from geoseg.raster import is_raster, is_remote, open_raster
 from geoseg.readers import open_scene

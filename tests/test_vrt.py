@@ -17,7 +17,7 @@ def sources(tmp_path):
 
 
 @pytest.mark.parametrize("inside", [
-    '<VRTRasterBand><SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename></SimpleSource></VRTRasterBand>',
+    '<VRTRasterBand><A><SourceFilename relativeToVRT="1">a.tif</SourceFilename></A></VRTRasterBand>',
     '<SourceFilename relativeToVRT="1">\n  a.tif\n</SourceFilename>',
     '<sourcefilename RELATIVETOVRT="1">a.tif</sourcefilename>',
     '<SourceFilename relativeToVRT="2">a.tif</SourceFilename>',
@@ -81,5 +81,5 @@ def test_entities_are_refused(tmp_path, head):
 def test_what_is_no_vrt_is_refused_with_a_remedy(tmp_path, text):
     path = tmp_path / "scene.vrt"
     path.write_text(text)
-    with pytest.raises(SceneError, match="is not a VRT.*gdalbuildvrt"):
+    with pytest.raises(SceneError, match=r"is not a VRT.*gdalbuildvrt"):
         vrt_sources(path, SceneError)

@@ -94,7 +94,7 @@ def count_cells(pairs: list[LabelledScene], workers: Workers[list[LabelledScene]
 
 def _empty(pair: LabelledScene) -> CellCounts:
     grid = pair.scene.grid
-    cell = max(16, math.ceil(max(grid.shape) / 512))
+    cell = max(16, math.ceil(max(grid.shape) / 256))
     shape = math.ceil(grid.height / cell), math.ceil(grid.width / cell), len(pair.labels.legend)
     return CellCounts(grid, cell, np.zeros(shape, np.int32))
 

@@ -47,15 +47,15 @@ class Cut:
 
     Attributes:
         rows: (chips, 6 + classes): scene, split, row, col, height, width, labelled pixels per class.
-        files: name and bytes of the image and of the label of each; no names where none are written.
+        sizes: (chips, 2): bytes of the image and of the label of each; 0 for chips that have no files.
         sample: valid pixels (n, bands) of all chips, one chip after the other.
-        sampled: how many of them are of each chip.
+        sampled: (chips,): how many of them are of each chip.
     """
 
     rows: npt.NDArray[np.int64]
-    files: list[tuple[str, int, int]]
+    sizes: npt.NDArray[np.int64]
     sample: npt.NDArray[Any]
-    sampled: list[int]
+    sampled: npt.NDArray[np.int64]
 
 
 def cut_task(pairs: Sequence[LabelledScene], task: Task, *, rules: Rules) -> Cut:
@@ -71,7 +71,8 @@ def cut_task(pairs: Sequence[LabelledScene], task: Task, *, rules: Rules) -> Cut
     rows = np.array([row for row, _, _ in made], np.int64).reshape(len(made), 6 + len(pair.labels.legend))
     empty = np.empty((0, len(pair.scene.bands)), pair.scene.dtype)
     samples = [sample for _, _, sample in made]
-    return Cut(rows, [file for _, file, _ in made], np.concatenate([empty, *samples]), list(map(len, samples)))
+    sizes = np.array([sizes for _, sizes, _ in made], np.int64).reshape(-1, 2)
+    return Cut(rows, sizes, np.concatenate([empty, *samples]), np.array(list(map(len, samples)), np.int64))
 
 
 def _cut_strip(
@@ -119,19 +120,19 @@ class Chip:
     valid: npt.NDArray[np.bool_]
     indices: npt.NDArray[np.uint8]
 
-    def write(self, rules: Rules, encoder: Encoder) -> tuple[str, int, int]:
-        """Write image and label; returns their common name and the bytes of each."""
+    def write(self, rules: Rules, encoder: Encoder) -> tuple[int, int]:
+        """Write image and label; returns the bytes of each."""
         if rules.compress is None:
-            return "", 0, 0
+            return 0, 0
         number, _, row, col, height, width = self.place
         grid = self.pair.scene.grid.crop(Window(col, row, width, height))
-        name = f"{number:04d}_{safe(self.pair.source.stem)}_{row:06d}_{col:06d}.tif"
+        name = chip_name(self.pair, number, row, col)
         image = encoder.image(self.values, self.valid, grid)
         label = encoder.label(self.indices, grid)
         if rules.folder is not None:
             _write(rules.folder / "images" / name, image)
             _write(rules.folder / "labels" / name, label)
-        return name, len(image), len(label)
+        return len(image), len(label)
 
     def sample(self, rules: Rules) -> npt.NDArray[Any]:
         """Every so many-th valid pixel (n, bands), from a start that depends on the seed and the place alone."""
@@ -152,6 +153,11 @@ def _write(path: Path, content: bytes) -> None:
         raise OutputError(
             f"chip {path.name}: cannot be written: {reason}; is the disk full? Make room, then the same command goes on"
         ) from error
+
+
+def chip_name(pair: LabelledScene, scene: int, row: int, col: int) -> str:
+    """File name of a chip, of its image and of its label."""
+    return f"{scene:04d}_{safe(pair.source.stem)}_{row:06d}_{col:06d}.tif"
 
 
 def safe(name: str) -> str:

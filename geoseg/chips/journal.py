@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from geoseg.chips.cutter import Cut
+from geoseg.chips.cutter import Cut, chip_name
+from geoseg.chips.pairs import LabelledScene
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +32,32 @@ class Journal:
             np.savez(
                 file,
                 rows=cut.rows,
-                names=np.array([name for name, _, _ in cut.files], np.str_),
-                sizes=np.array([sizes for _, *sizes in cut.files], np.int64).reshape(-1, 2),
+                sizes=cut.sizes,
                 sample=cut.sample,
-                sampled=np.array(cut.sampled, np.int64),
+                sampled=cut.sampled,
             )
         fresh.replace(path)
 
-    def read(self, number: int) -> Cut | None:
+    def read(self, number: int, pairs: Sequence[LabelledScene]) -> Cut | None:
         """What a complete task made; None when it is not complete, or its chips are not as it left them."""
         try:
             with np.load(self._path(number), allow_pickle=False) as note:
-                names, sizes = note["names"].tolist(), note["sizes"].tolist()
-                files = [(str(name), *size) for name, size in zip(names, sizes, strict=True)]
-                cut = Cut(note["rows"], files, note["sample"], note["sampled"].tolist())
+                cut = Cut(note["rows"], note["sizes"], note["sample"], note["sampled"])
         except (OSError, ValueError, KeyError, EOFError):
             return None
-        return cut if all(self._is_whole(*file) for file in files) else None
+        return cut if self._is_whole(cut, pairs) else None
 
     def _path(self, number: int) -> Path:
         return self.notes / f"{number:06d}.npz"
 
-    def _is_whole(self, name: str, image: int, label: int) -> bool:
-        if not name:
-            return True
-        try:
-            sizes = [(self.chips / folder / name).stat().st_size for folder in ("images", "labels")]
-        except OSError:
-            return False
-        return sizes == [image, label]
+    def _is_whole(self, cut: Cut, pairs: Sequence[LabelledScene]) -> bool:
+        """True when the files of all chips are there and have their size."""
+        for (scene, _, row, col, *_), wanted in zip(cut.rows.tolist(), cut.sizes.tolist(), strict=True):
+            name = chip_name(pairs[scene], scene, row, col)
+            try:
+                sizes = [(self.chips / folder / name).stat().st_size for folder in ("images", "labels")]
+            except OSError:
+                sizes = [0, 0]
+            if sizes != wanted:
+                return False
+        return True

@@ -15,7 +15,7 @@ import numpy as np
 from geoseg import __version__, progress
 from geoseg.chips.areas import SplitAreas, read_areas
 from geoseg.chips.cells import count_cells
-from geoseg.chips.cutter import Cut, Rules, cut_task
+from geoseg.chips.cutter import Cut, Rules, chip_name, cut_task
 from geoseg.chips.encode import COMPRESSIONS
 from geoseg.chips.footprints import chip_frame
 from geoseg.chips.index import FORMAT, SIZES, check_leaks, count_columns, leaking_pairs, write_index
@@ -183,7 +183,7 @@ class _Job:
         windows = _without_leaks(self.plan, self.pairs)
         sizes = [len(pair.scene.bands) * np.dtype(pair.scene.dtype).itemsize for pair in self.pairs]
         tasks = make_tasks(windows, sizes)
-        done = {} if journal is None else _done(journal, tasks)
+        done = {} if journal is None else _done(journal, tasks, self.pairs)
         if done:
             logger.info("Going on: %d of %d parts were cut before", len(done), len(tasks))
         rules = self._rules(windows, max(sizes), journal)
@@ -220,15 +220,16 @@ class _Job:
                 f"{self.pairs[0].scene.name}: no chip has enough labelled and valid pixels; lower --min-labelled or "
                 "label more"
             )
-        names = [name for cut in cuts for name, _, _ in cut.files]
+        sizes = np.concatenate([cut.sizes for cut in cuts])
         frame = chip_frame(rows, [pair.scene.grid for pair in self.pairs], self.plan.names)
-        frame.insert(0, "image", [name and f"images/{name}" for name in names])
-        frame.insert(1, "label", [name and f"labels/{name}" for name in names])
+        names = [chip_name(self.pairs[scene], scene, row, col) for scene, _, row, col in rows[:, :4].tolist()]
+        for place, folder in enumerate(("images", "labels")):
+            files = [""] * len(names) if self.settings.virtual else [f"{folder}/{name}" for name in names]
+            frame.insert(place, folder.removesuffix("s"), files)
         for number, column in enumerate(count_columns(self.pairs[0].labels.legend)):
             frame.insert(len(frame.columns) - 1, column, rows[:, 6 + number])
-        for place, column in enumerate(SIZES, start=1):
-            sizes = [file[place] for cut in cuts for file in cut.files]
-            frame.insert(len(frame.columns) - 1, column, sizes)
+        for place, column in enumerate(SIZES):
+            frame.insert(len(frame.columns) - 1, column, sizes[:, place])
         self._refuse_poor(frame)
         check_leaks(frame, self.plan.gap, str(self.output))
         return frame
@@ -289,8 +290,8 @@ def _cut(pairs: list[LabelledScene], task: Task, *, rules: Rules, journal: Journ
     return cut
 
 
-def _done(journal: Journal, tasks: list[Task]) -> dict[int, Cut]:
-    found = ((task.number, journal.read(task.number)) for task in tasks)
+def _done(journal: Journal, tasks: list[Task], pairs: list[LabelledScene]) -> dict[int, Cut]:
+    found = ((task.number, journal.read(task.number, pairs)) for task in tasks)
     return {number: cut for number, cut in found if cut is not None}
 
 
@@ -321,7 +322,7 @@ def _without_leaks(plan: ChipPlan, pairs: list[LabelledScene]) -> tuple[Windows,
 def _statistics(cuts: list[Cut], names: tuple[str, ...], folds: int | None) -> dict[str, Any]:
     """Statistics of the training pixels; with folds, for each of them those of all others."""
     sample = np.concatenate([cut.sample for cut in cuts])
-    split = np.repeat(np.concatenate([cut.rows[:, 1] for cut in cuts]), [n for cut in cuts for n in cut.sampled])
+    split = np.repeat(np.concatenate([cut.rows[:, 1] for cut in cuts]), np.concatenate([cut.sampled for cut in cuts]))
     if folds is None:
         return BandStatistics.of(sample[split == 0]).to_dict()
     return {name: BandStatistics.of(sample[split != number]).to_dict() for number, name in enumerate(names)}

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
+from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject, transform
 from rasterio.windows import Window
 
 from geoseg.errors import SceneError
 from geoseg.grid import Grid
+from geoseg.raster import GDAL_ERRORS
 from geoseg.scene import Scene, require_inside
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
@@ -175,9 +177,25 @@ def pixel_places(grid: Grid, on: Grid) -> tuple[npt.NDArray[np.float64], npt.NDA
     col, row = (axis.ravel() for axis in np.meshgrid(cols, rows))
     x, y = _apply(grid.transform, col, row)
     if grid.crs != on.crs:
-        x, y = (np.asarray(axis) for axis in transform(grid.crs, on.crs, x, y))
+        x, y = _in_crs(x, y, grid.crs, on.crs)
     inside = np.isfinite(x) & np.isfinite(y)
     return _apply(~on.transform, x[inside], y[inside])
+
+
+def _in_crs(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], crs: CRS, other: CRS
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Points in another CRS; infinite where it has no place for them."""
+    try:
+        xs, ys = transform(crs, other, x, y)
+    except GDAL_ERRORS:
+        # One point may fail for all.
+        if len(x) == 1:
+            return np.array([np.inf]), np.array([np.inf])
+        half = len(x) // 2
+        parts = (_in_crs(x[part], y[part], crs, other) for part in (slice(half), slice(half, None)))
+        xs, ys = (np.concatenate(axes) for axes in zip(*parts, strict=True))
+    return np.asarray(xs), np.asarray(ys)
 
 
 def _apply(t: Affine, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

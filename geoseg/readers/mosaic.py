@@ -17,12 +17,13 @@ from rasterio.windows import Window
 from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
 from geoseg.readers._options import ReadOptions
-from geoseg.readers._regrid import on_grid, pixel_places, require_same_kind
+from geoseg.readers._regrid import RegriddedScene, on_grid, overlaps, pixel_places, require_same_kind
 from geoseg.readers.geotiff import GeoTiffScene
+from geoseg.readers.stack import StackScene
 from geoseg.scene import Scene, require_inside
 
 OPEN_AT_ONCE = 16
-"""Files that one thread keeps open, of however many there are."""
+"""Scenes of which one thread keeps files open, of however many there are."""
 
 _MOST_PIXELS = 2**40
 
@@ -81,9 +82,18 @@ class MosaicScene:
         used.move_to_end(number)
         while len(used) > OPEN_AT_ONCE:
             oldest, _ = used.popitem(last=False)
-            source = self._sources[oldest]
-            if isinstance(source, GeoTiffScene):
-                source.release()
+            _release(self._sources[oldest])
+
+
+def _release(scene: Scene) -> None:
+    """Close the files of a scene that this thread has open."""
+    if isinstance(scene, GeoTiffScene):
+        scene.release()
+    elif isinstance(scene, RegriddedScene):
+        _release(scene.source)
+    elif isinstance(scene, StackScene):
+        for layer in scene.layers:
+            _release(layer)
 
 
 def open_mosaic(name: str, parts: Sequence[Scene], options: ReadOptions) -> MosaicScene:
@@ -92,7 +102,7 @@ def open_mosaic(name: str, parts: Sequence[Scene], options: ReadOptions) -> Mosa
     The grid is that of the first scene, stretched over all of them, or that of `like`.
 
     Raises:
-        SceneError: some have a CRS and others none, or the grid would be larger than anything.
+        SceneError: some have a CRS and others none, they lie beside `like`, or the grid would be larger than anything.
         BandMismatchError: they do not have the same bands.
     """
     first = parts[0]
@@ -104,7 +114,14 @@ def open_mosaic(name: str, parts: Sequence[Scene], options: ReadOptions) -> Mosa
             )
         require_same_kind(part, first.grid, first.name)
     like = options.get("like")
-    grid = GeoTiffScene(like, allow_remote=options.get("allow_remote", False)).grid if like is not None else _union(first.grid, [part.grid for part in parts], name)
+    if like is None:
+        grid = _union(first.grid, [part.grid for part in parts], name)
+    else:
+        given = GeoTiffScene(like, allow_remote=options.get("allow_remote", False))
+        grid = given.grid
+        require_same_kind(first, grid, given.name)
+        if not any(overlaps(part.grid, grid) for part in parts):
+            raise SceneError(f"{name}: none of its scenes overlaps {given.name}, the grid to read it on; check --like")
     return MosaicScene(name, grid, parts, resampling=options.get("resampling") or "bilinear")
 
 

@@ -119,7 +119,8 @@ def _names(files: Sequence[BandFile], layers: Sequence[GeoTiffScene]) -> list[st
 def _grid(name: str, layers: list[GeoTiffScene], options: ReadOptions) -> Grid:
     like = options.get("like")
     if like is not None:
-        grid, of = GeoTiffScene(like, allow_remote=options.get("allow_remote", False)).grid, str(like)
+        given = GeoTiffScene(like, allow_remote=options.get("allow_remote", False))
+        grid, of = given.grid, given.name
     else:
         finest = min(layers, key=lambda layer: layer.grid.resolution[0] * layer.grid.resolution[1])
         grid, of = finest.grid, finest.name

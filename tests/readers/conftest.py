@@ -1,7 +1,10 @@
 """Products of satellites and a web server, made small."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import http.client
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,76 +126,29 @@ def write_landsat(write_band, tmp_path):
 
 
 class Web:
-    """A web server on this machine that serves a folder, with ranges, and counts what it sends.
-
-    Files under `/half/` break off in the middle of every answer, those under `/closed/` are never answered, and those
-    under `/plain/` come whole whatever range is asked for.
-    """
+    """The web server of `web_server.py` over a folder, in a process of its own."""
 
     def __init__(self, folder):
-        self.folder, self.sent, self.asked = folder, 0, []
-        web = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_HEAD(self):
-                self.do_GET(body=False)
-
-            def do_GET(self, body=True):
-                kind, _, name = self.path.partition("?")[0].lstrip("/").partition("/")
-                web.asked.append(f"{self.command} {self.path}")
-                if kind == "closed":
-                    self.close_connection = True
-                    return
-                path = web.folder / name
-                if not path.is_file():
-                    self.send_error(404)
-                    return
-                data = path.read_bytes()
-                first, last = 0, len(data) - 1
-                asked = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
-                ranged = asked[0].isdecimal() and kind != "plain"
-                if ranged:
-                    first, last = int(asked[0]), min(int(asked[2] or last), last)
-                if first > last:
-                    self.send_error(416)
-                    return
-                self.send_response(206 if ranged else 200)
-                self.send_header("Content-Length", str(last - first + 1))
-                if kind != "plain":
-                    self.send_header("Accept-Ranges", "bytes")
-                if ranged:
-                    self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
-                self.end_headers()
-                if not body:
-                    return
-                part = data[first : last + 1]
-                if kind == "half" and len(part) > 1:
-                    part = part[: len(part) // 2]
-                    self.close_connection = True
-                try:
-                    self.wfile.write(part)
-                    web.sent += len(part)
-                except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True
-
-            def log_message(self, *args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.address = f"127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
+        script = Path(__file__).with_name("web_server.py")
+        self.process = subprocess.Popen([sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, text=True)
+        self.address = f"127.0.0.1:{self.process.stdout.readline().strip()}"
 
     def url(self, name, kind="files"):
         return f"http://{self.address}/{kind}/{name}"
 
+    @property
+    def count(self):
+        """Bytes sent and paths asked for, so far."""
+        connection = http.client.HTTPConnection(self.address, timeout=10)
+        connection.request("GET", "/count")
+        count = json.load(connection.getresponse())
+        connection.close()
+        return count
+
     def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
 
 @pytest.fixture
@@ -213,8 +169,9 @@ def write_cog(tmp_path):
 
     def write(name="scene.tif", side=2048, bands=1):
         values = np.random.default_rng(0).integers(1, 60_000, (bands, side, side), dtype=np.uint16)
-        with rasterio.open(tmp_path / name, "w", driver="COG", width=side, height=side, count=bands, dtype="uint16",
-                           crs="EPSG:32632", transform=CORNER, compress="deflate", blocksize=256) as dataset:  # fmt: skip
+        profile = {"driver": "COG", "compress": "deflate", "blocksize": 256, "crs": "EPSG:32632", "transform": CORNER}
+        size = {"width": side, "height": side, "count": bands, "dtype": "uint16"}
+        with rasterio.open(tmp_path / name, "w", **profile, **size) as dataset:
             dataset.write(values)
         return tmp_path / name, values
 

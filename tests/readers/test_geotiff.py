@@ -9,7 +9,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
-from geoseg.errors import BandMismatchError, GeosegError, SceneError
+from geoseg.errors import BandMismatchError, SceneError
 from geoseg.readers import open_scene
 from geoseg.scene import ArrayScene, Scene, is_unnamed, warn_of_no_crs
 
@@ -221,20 +221,3 @@ def test_ground_control_points_alone_are_refused_with_a_remedy(tmp_path):
         dataset.write(np.ones((1, 10, 10), np.uint8))
     with pytest.raises(SceneError, match="gdalwarp"):
         open_scene(path)
-
-
-def test_odd_real_files_work_or_are_refused_in_one_line(real_scenes):
-    works = 0
-    for path in sorted((real_scenes / "odd").rglob("*")):
-        if path.suffix not in {".tif", ".TIF", ".nc", ".lcp"} or path.stat().st_size > 2e6:
-            continue
-        try:
-            scene = open_scene(path)
-            values, valid = scene.read(scene.grid.window)
-            assert values.shape == (len(scene.bands), *scene.grid.shape)
-            assert valid.shape == scene.grid.shape
-            works += 1
-        except GeosegError as error:
-            assert path.name in str(error)
-            assert "\n" not in str(error)
-    assert works > 50
