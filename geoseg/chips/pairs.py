@@ -94,7 +94,7 @@ def _label_files(labels: LabelPaths, sources: list[Source]) -> list[Path]:
         return [_partner(folder, source) for source in sources] if folder.is_dir() else paths * len(sources)
     if len(paths) != len(sources):
         raise OptionError(
-            f"there are {len(paths)} label files and {len(sources)} scenes; give one, or one for each scene"
+            f"label files: {len(paths)}, scenes: {len(sources)}; give one label file, or one for each scene"
         )
     return paths
 
@@ -106,9 +106,7 @@ def _fields(given: str | Sequence[str] | None, sources: list[Source]) -> list[st
     if len(given) <= 1:
         return [*given, *[None]][:1] * len(sources)
     if len(given) != len(sources):
-        raise OptionError(
-            f"there are {len(given)} class fields and {len(sources)} scenes; give one, or one for each scene"
-        )
+        raise OptionError(f"class fields: {len(given)}, scenes: {len(sources)}; give one field, or one for each scene")
     return list(given)
 
 

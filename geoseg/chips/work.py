@@ -21,6 +21,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _context: Any = None
+_stopping: Any = None
 
 
 class Workers(Generic[Context]):
@@ -77,10 +78,14 @@ def workers(context: Context, jobs: int) -> Iterator[Workers[Context]]:
     if jobs == 1:
         yield Workers(context, 1, None)
         return
-    pool = ProcessPoolExecutor(jobs, _start_method(), initializer=_begin, initargs=(context,))
+    method = _start_method()
+    stopping = method.Event()
+    pool = ProcessPoolExecutor(jobs, method, initializer=_begin, initargs=(context, stopping))
     try:
         yield Workers(context, jobs, pool)
     finally:
+        # Whoever is stopped need not wait for all that is under way, only for the tasks at hand.
+        stopping.set()
         pool.shutdown(cancel_futures=True)
 
 
@@ -94,12 +99,14 @@ def _start_method() -> multiprocessing.context.BaseContext:
 
 
 def _call(function: Callable[[Any, Any], Any], task: Any) -> Any:
+    if _stopping.is_set():
+        raise ChipError("the work was stopped")
     return function(_context, task)
 
 
-def _begin(context: Any) -> None:
-    global _context
-    _context = context
+def _begin(context: Any, stopping: Any) -> None:
+    global _context, _stopping
+    _context, _stopping = context, stopping
     # Ctrl-C reaches the whole group; the parent is the one to say so.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import geoseg
-from conftest import CORNER, UTM, striped
+from conftest import CORNER, UTM, polygons, striped
 from geoseg.chips.dataset import ChipDataset
 from geoseg.chips.encode import Encoder, Template
 from geoseg.chips.index import read_index
@@ -341,3 +341,32 @@ def test_labels_elsewhere_are_refused_before_anything_is_written(labelled_scene,
     areas = write_areas(tmp_path / "far.gpkg", [("a", (90_000, 90_000, 9, 9)), ("b", (90_020, 90_000, 9, 9))])
     with pytest.raises(LabelError, match=r"no labelled pixel lies on .*scene\.tif"):
         geoseg.tile(labelled_scene[0], areas, tmp_path / "c", class_field="split")
+
+
+def test_label_files_and_fields_are_one_or_one_for_each_scene(write_scene, tmp_path):
+    values, classes = striped(200, 200)
+    scenes = [write_scene(values, f"{number}.tif") for number in range(3)]
+    labels = [write_scene(classes[None], f"labels_{number}.tif", nodata=0) for number in range(2)]
+    with pytest.raises(OptionError, match="label files: 2, scenes: 3"):
+        geoseg.tile(scenes, labels, tmp_path / "c")
+    with pytest.raises(OptionError, match="class fields: 2, scenes: 3"):
+        geoseg.tile(scenes, labels[0], tmp_path / "c", class_field=["a", "b"])
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_each_scene_may_have_its_own_column(write_scene, tmp_path, virtual):
+    values, _ = striped(200, 200)
+    scenes = [write_scene(values, f"{year}.tif") for year in (1986, 2001)]
+    places = [(row, col, 16, 16) for row in range(0, 200, 24) for col in range(0, 200, 24)]
+    frame = polygons({"x": places}).drop(columns="class")
+    frame["then"] = [("forest", "water")[number % 2] for number in range(len(frame))]
+    frame["now"] = [("water", "town")[number % 2] for number in range(len(frame))]
+    frame.to_file(tmp_path / "labels.gpkg")
+    fields = ["then", "now"]
+    geoseg.tile(scenes, tmp_path / "labels.gpkg", tmp_path / "c", class_field=fields, chip_size=16, virtual=virtual)
+    index = read_index(tmp_path / "c")
+    assert index.legend.names == ("forest", "town", "water")
+    pixels = index.frame.groupby("scene")[["pixels_1", "pixels_2", "pixels_3"]].sum().to_numpy() > 0
+    assert pixels.tolist() == [[True, False, True], [False, True, True]]
+    labels = {int(x) for _, y in (ChipDataset(index, "train")[n, None] for n in range(4)) for x in y.unique()}
+    assert labels <= {0, 1, 2, 255}

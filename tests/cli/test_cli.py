@@ -186,11 +186,11 @@ class TestConfiguration:
         assert says in done.stderr
 
 
-def start_tiling(write_scene, tmp_path):
+def start_tiling(write_scene, tmp_path, jobs=1):
     """Start to cut many small chips in a process of its own; return once some are written."""
     values, classes = striped(300, 300)
     scene, labels = write_scene(values), write_scene(classes[None], "labels.tif", nodata=0)
-    words = ("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--chip-size", 16, "--block-size", 24)
+    words = ("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--chip-size", 16, "--block-size", 24, "-j", jobs)
     program = "from geoseg.cli import main; main()"
     process = subprocess.Popen([sys.executable, "-c", program, *map(str, words)], stderr=subprocess.PIPE, text=True)
     while not (tmp_path / ".c.partial" / "c" / "labels").exists():
@@ -199,9 +199,10 @@ def start_tiling(write_scene, tmp_path):
     return process, words
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_work_says_how_to_go_on_and_does(write_scene, tmp_path, signum, code):
-    process, words = start_tiling(write_scene, tmp_path)
+def test_interrupted_work_says_how_to_go_on_and_does(write_scene, tmp_path, signum, code, jobs):
+    process, words = start_tiling(write_scene, tmp_path, jobs)
     process.send_signal(signum)
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == code

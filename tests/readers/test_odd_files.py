@@ -21,8 +21,6 @@ from geoseg.vector import read_vector
 ODD = REAL / "odd"
 WORKS = "works"
 
-# Rasterio's bounds of rotated grids, as of 1.4.
-pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 LANDSAT = "gdalcubes_l8_separate/LC08_L1TP_013032_20180710_B"
 
 EXPECTED = {
