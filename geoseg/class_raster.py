@@ -75,12 +75,12 @@ class ClassRaster:
             raise self.error(
                 f"{self.path}: one raster has a CRS and the other has none, so neither can be placed on the other"
             )
-        if grid.crs == self.grid.crs and _is_aligned(self.grid, grid):
+        if self.grid.is_aligned(grid):
             return self._aligned(grid)
         if grid.crs is None:
             raise self.error(f"{self.path}: has no CRS and another grid; geoseg cannot place it")
         view, seen = self._view(grid)
-        row, col = _offset(seen, grid)
+        row, col = seen.offset(grid)
         return self._indices(view, Window(col, row, grid.width, grid.height))
 
     def _dataset(self) -> rasterio.DatasetReader:
@@ -91,7 +91,7 @@ class ClassRaster:
 
     def _aligned(self, grid: Grid) -> npt.NDArray[np.uint8]:
         """Pixels of a grid that is a window of this one, which may reach beyond it."""
-        row, col = _offset(self.grid, grid)
+        row, col = self.grid.offset(grid)
         indices = np.full(grid.shape, IGNORE, np.uint8)
         top, left = max(row, 0), max(col, 0)
         bottom, right = min(row + grid.height, self.grid.height), min(col + grid.width, self.grid.width)
@@ -247,24 +247,11 @@ def _legend_of(values: set[int], path: Path, error: type[GeosegError]) -> Legend
     return Legend.from_names((value, f"class {value}") for value in sorted(values))
 
 
-def _offset(own: Grid, other: Grid) -> tuple[int, int]:
-    """Row and column of `own` at which `other`, aligned with it, begins."""
-    offset = ~own.transform @ other.transform
-    return round(offset.f), round(offset.c)
-
-
-def _is_aligned(own: Grid, other: Grid) -> bool:
-    """True when `other` is a whole-pixel window of `own` (to a thousandth of a pixel over its extent)."""
-    offset = ~own.transform @ other.transform
-    drift = max(abs(offset.a - 1), abs(offset.b), abs(offset.d), abs(offset.e - 1)) * max(other.shape)
-    return bool(drift < 1e-3 and abs(offset.c - round(offset.c)) < 1e-3 and abs(offset.f - round(offset.f)) < 1e-3)
-
-
 def _holds(own: Grid, other: Grid) -> bool:
     """True when `other` is a window of `own` and inside it."""
-    if own.crs != other.crs or not _is_aligned(own, other):
+    if not own.is_aligned(other):
         return False
-    row, col = _offset(own, other)
+    row, col = own.offset(other)
     return 0 <= row <= own.height - other.height and 0 <= col <= own.width - other.width
 
 

@@ -79,6 +79,19 @@ class Grid:
         for row in range(0, self.height, rows):
             yield Window(0, row, self.width, min(rows, self.height - row))
 
+    def is_aligned(self, other: Grid) -> bool:
+        """True when both have one CRS and pixels that coincide, to a thousandth of a pixel over the other's extent."""
+        if self.crs != other.crs:
+            return False
+        offset = ~self.transform @ other.transform
+        drift = max(abs(offset.a - 1), abs(offset.b), abs(offset.d), abs(offset.e - 1)) * max(other.shape)
+        return bool(drift < 1e-3 and abs(offset.c - round(offset.c)) < 1e-3 and abs(offset.f - round(offset.f)) < 1e-3)
+
+    def offset(self, other: Grid) -> tuple[int, int]:
+        """Row and column of this grid at which another, aligned with it, begins; negative where it begins before."""
+        offset = ~self.transform @ other.transform
+        return round(offset.f), round(offset.c)
+
     def crop(self, window: Window) -> Grid:
         """The grid of a window of this one (which may reach beyond it)."""
         corner = self.transform @ Affine.translation(window.col_off, window.row_off)

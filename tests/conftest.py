@@ -14,6 +14,7 @@ import rasterio
 import shapely
 import torch
 from affine import Affine
+from hypothesis import settings
 from torch import Tensor, nn
 
 from geoseg.legend import Legend
@@ -22,6 +23,9 @@ from geoseg.models._network import SegmentationNetwork
 from geoseg.statistics import BandStatistics
 
 torch.set_num_threads(2)
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("geoseg", deadline=None)
+settings.load_profile("geoseg")
 
 UTM = "EPSG:32632"
 CORNER = Affine(10, 0, 500_000, 0, -10, 5_400_000)

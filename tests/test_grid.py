@@ -94,3 +94,27 @@ def test_rounding_up(value, multiple):
     rounded = round_up(value, multiple)
     assert rounded % multiple == 0
     assert 0 <= rounded - value < multiple
+
+
+def test_aligned_grids_differ_by_whole_pixels():
+    grid = Grid(CRS.from_epsg(32632), Affine(10, 0, 500_000, 0, -10, 5_400_000), 50, 60)
+    part = grid.crop(Window(7, -3, 20, 20))
+    assert grid.is_aligned(part)
+    assert grid.offset(part) == (-3, 7)
+    for other in (
+        Grid(grid.crs, grid.transform @ Affine.translation(0.01, 0), 50, 60),
+        Grid(grid.crs, grid.transform @ Affine.scale(1.0001), 50, 60),
+        Grid(grid.crs, grid.transform @ Affine.rotation(0.01), 50, 60),
+        Grid(CRS.from_epsg(32633), grid.transform, 50, 60),
+    ):
+        assert not grid.is_aligned(other)
+
+
+def test_bounds_hold_all_corners_of_a_rotated_grid():
+    grid = Grid(None, Affine.rotation(30), 10, 20)
+    corners = [grid.transform @ (c, r) for c in (0, 20) for r in (0, 10)]
+    left, bottom, right, top = grid.bounds
+    assert left == min(x for x, _ in corners)
+    assert top == max(y for _, y in corners)
+    assert right - left > 20
+    assert top - bottom > 10

@@ -69,7 +69,7 @@ class RegriddedScene:
         target = self.grid.crop(window)
         values = np.zeros((len(self.bands), *target.shape), self.dtype)
         valid = np.zeros(target.shape, bool)
-        if is_shifted(self.source.grid, self.grid):
+        if self.source.grid.is_aligned(self.grid):
             self._copy(target, values, valid)
         else:
             self._resample(target, values, valid)
@@ -77,8 +77,7 @@ class RegriddedScene:
 
     def _copy(self, target: Grid, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
         own = self.source.grid
-        offset = ~own.transform @ target.transform
-        row, col = round(offset.f), round(offset.c)
+        row, col = own.offset(target)
         part = _clipped(own, row, col, row + target.height, col + target.width)
         if part is None:
             return
@@ -147,19 +146,10 @@ class RegriddedScene:
         return float(across), float(down)
 
 
-def is_shifted(own: Grid, other: Grid) -> bool:
-    """True when two grids have the same CRS and pixels that coincide, to a thousandth of a pixel over the extent."""
-    if own.crs != other.crs:
-        return False
-    offset = ~own.transform @ other.transform
-    drift = max(abs(offset.a - 1), abs(offset.b), abs(offset.d), abs(offset.e - 1)) * max(other.shape)
-    return bool(drift < 1e-3 and abs(offset.c - round(offset.c)) < 1e-3 and abs(offset.f - round(offset.f)) < 1e-3)
-
-
 def on_grid(scene: Scene, grid: Grid, resampling: str) -> Scene:
     """The scene read on a grid; the scene itself where that is its own."""
-    offset = ~scene.grid.transform @ grid.transform
-    is_own = scene.grid.shape == grid.shape and is_shifted(scene.grid, grid) and abs(offset.c) + abs(offset.f) < 0.5
+    own = scene.grid
+    is_own = own.shape == grid.shape and own.is_aligned(grid) and own.offset(grid) == (0, 0)
     return scene if is_own else RegriddedScene(scene, grid, resampling)
 
 
