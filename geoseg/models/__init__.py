@@ -74,6 +74,12 @@ def reach(architecture: str, **options: Any) -> int | None:
     return measure_reach(build(architecture, 1, 2, **(options | thin)), 1)
 
 
+def encoder_of(architecture: str, **options: Any) -> str | None:
+    """Name of the encoder of a network that `build` makes of these options, None where it has none."""
+    default = inspect.signature(registry.load(__name__, architecture).build).parameters.get("encoder")
+    return options.get("encoder", default.default) if default else None
+
+
 def _options(architecture: str) -> list[str]:
     """What an architecture's `build` takes beside the counts of bands and classes."""
     return list(inspect.signature(registry.load(__name__, architecture).build).parameters)[2:]
