@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -130,24 +131,35 @@ def _fitting(tensors: dict[str, Tensor], own: dict[str, Tensor], file: str, enco
         ModelError: one is not there, or there are layers that the encoder does not have.
     """
     inner = "model." if all(key.startswith("model.") for key in own) else ""
-    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + key.removeprefix(inner) in tensors for key in own))
+    bare = {key: _published(key.removeprefix(inner)) for key in own}
+    theirs = {_published(key): value for key, value in tensors.items()}
+    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name in theirs for name in bare.values()))
     # Old files do not count batches.
     found = {key: own[key] for key in own if key.endswith("num_batches_tracked")}
-    found |= {key: tensors[name] for key in own if (name := prefix + key.removeprefix(inner)) in tensors}
+    found |= {key: theirs[prefix + name] for key, name in bare.items() if prefix + name in theirs}
     missing = next((key for key in own if key not in found), None)
     if missing is not None:
         raise ModelError(
             f"{file}: has no '{missing}' among its {len(tensors)} tensors (such as '{next(iter(tensors), '')}'), so "
             f"these are not weights of {encoder}; give its own, or another --encoder"
         )
-    wanted = {key.removeprefix(inner) for key in own}
-    for key in tensors:
+    wanted = set(bare.values())
+    for key in theirs:
         if key.startswith(prefix) and _is_foreign(key.removeprefix(prefix), wanted):
             raise ModelError(
                 f"{file}: has '{key}', which {encoder} has not, so these are weights of another encoder; "
                 "give it with --encoder"
             )
     return {key: value.to(own[key].dtype) for key, value in found.items()}
+
+
+def _published(key: str) -> str:
+    """The name of a tensor as it is published; timm renames the stages of what it takes features from.
+
+    >>> _published("stages_0.blocks.1.norm.weight"), _published("layer1.0.bn1.weight")
+    ('stages.0.blocks.1.norm.weight', 'layer1.0.bn1.weight')
+    """
+    return re.sub(r"(^|\.)(stem|stages|blocks|layers|features)_(\d+)\.", r"\1\2.\3.", key)
 
 
 def _is_foreign(key: str, wanted: set[str]) -> bool:

@@ -82,6 +82,29 @@ def test_one_file_fits_every_network_of_the_encoder(rgb, save, arch, options):
     assert torch.equal(values[deep], rgb["layer2.1.conv2.weight"])
 
 
+@pytest.mark.parametrize(
+    ("arch", "name", "options"),
+    [
+        ("unet", "test_convnext", {"depth": 4}),
+        ("unet", "test_convnext", {"depth": 5}),
+        ("unet", "test_efficientnet", {"depth": 3}),
+        ("unet", "resnet26", {"depth": 4}),
+        ("dpt", "test_vit", {"channels": 16}),
+    ],
+)
+def test_files_of_timm_fit_its_encoders(save, arch, name, options):
+    import timm
+
+    torch.manual_seed(2)
+    state = timm.create_model(name, pretrained=False).state_dict()
+    network = build(arch, 4, 2, encoder=f"tu-{name}", **options)
+    load_encoder(network, save(state, "w.pth"), f"tu-{name}", ("red", "green", "blue", "nir"))
+    own = network.body.encoder.state_dict()
+    first = next(key for key, value in own.items() if value.ndim == 4)
+    theirs = next(value for value in state.values() if value.ndim == 4)
+    assert torch.allclose(own[first][:, 0], theirs[:, 0] * 3 / 4, atol=1e-6)
+
+
 @pytest.mark.parametrize("depth", [2, 5])
 def test_vgg_weights_fit_our_own_vgg(save, depth):
     torch.manual_seed(0)
