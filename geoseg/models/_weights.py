@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from segmentation_models_pytorch.encoders.timm_universal import TimmUniversalEncoder
 from segmentation_models_pytorch.encoders.timm_vit import TimmViTEncoder
-from torch import Tensor, nn
+from torch import nn
 
 from geoseg.errors import ModelError, OptionError
 from geoseg.models import _vgg
 from geoseg.models._first_layer import ExtraBands, adapt, match
 from geoseg.models._network import SegmentationNetwork
 from geoseg.models._roles import SETS
+from geoseg.models._state_dict import fitting, require_shapes
 from geoseg.models._weight_file import SUFFIXES, read_weights
 from geoseg.registry import suggestion
-
-_PREFIXES = ("", "model.", "encoder.", "backbone.", "module.", "network.body.encoder.", "body.encoder.")
-"""What trainers put before the names of an encoder's weights."""
-
-_LISTS = ("features", "blocks", "stages")
-"""Encoders that are one list of layers; one that is built less deep has fewer of them."""
 
 _SCALING = {
     "rgb": "ImageNet: values 0 to 1, standardised per band",
@@ -99,14 +92,14 @@ def load_encoder(
     else:
         tensors, name = read_weights(file), str(file)
     own = target.state_dict()
-    found = _fitting(tensors, own, name, encoder)
+    found = fitting(tensors, own, name, encoder)
     first = next(key for key, value in own.items() if value.ndim == 4)
     key, seen = _bands_of(found[first].shape[1], trained, name)
     places, assumed = match(seen, bands)
     for place, value in own.items():
         if place == first or (value.ndim == 4 and found[place].shape[1] == len(seen) != value.shape[1] == len(bands)):
             found[place] = adapt(found[place], places, extra)
-    _require_shapes(found, own, name, encoder)
+    require_shapes(found, own, name, encoder)
     nn.Module.load_state_dict(target, found)
     digest = hashlib.sha256(file.read_bytes()).hexdigest() if file else None
     return Pretrained(str(source), digest, encoder, seen, _SCALING.get(key, "unknown"), extra, assumed)
@@ -124,63 +117,14 @@ def _as_file(source: str | Path) -> Path:
     return path
 
 
-def _fitting(tensors: dict[str, Tensor], own: dict[str, Tensor], file: str, encoder: str) -> dict[str, Tensor]:
-    """The tensors of the file under the encoder's own names, in its type.
-
-    Raises:
-        ModelError: one is not there, or there are layers that the encoder does not have.
-    """
-    inner = "model." if all(key.startswith("model.") for key in own) else ""
-    bare = {key: _published(key.removeprefix(inner)) for key in own}
-    theirs = {_published(key): value for key, value in tensors.items()}
-    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name in theirs for name in bare.values()))
-    # Old files do not count batches.
-    found = {key: own[key] for key in own if key.endswith("num_batches_tracked")}
-    found |= {key: theirs[prefix + name] for key, name in bare.items() if prefix + name in theirs}
-    missing = next((key for key in own if key not in found), None)
-    if missing is not None:
-        raise ModelError(
-            f"{file}: has no '{missing}' among its {len(tensors)} tensors (such as '{next(iter(tensors), '')}'), so "
-            f"these are not weights of {encoder}; give its own, or another --encoder"
-        )
-    wanted = set(bare.values())
-    for key in theirs:
-        if key.startswith(prefix) and _is_foreign(key.removeprefix(prefix), wanted):
-            raise ModelError(
-                f"{file}: has '{key}', which {encoder} has not, so these are weights of another encoder; "
-                "give it with --encoder"
-            )
-    return {key: value.to(own[key].dtype) for key, value in found.items()}
-
-
-def _published(key: str) -> str:
-    """The name of a tensor as it is published; timm renames the stages of what it takes features from.
-
-    >>> _published("stages_0.blocks.1.norm.weight"), _published("layer1.0.bn1.weight")
-    ('stages.0.blocks.1.norm.weight', 'layer1.0.bn1.weight')
-    """
-    return re.sub(r"(^|\.)(stem|stages|blocks|layers|features)_(\d+)\.", r"\1\2.\3.", key)
-
-
-def _is_foreign(key: str, wanted: set[str]) -> bool:
-    """True for a layer amid those of the encoder; classifiers and stages that were left away are none."""
-    head, _, rest = key.partition(".")
-    if key in wanted or key.endswith("num_batches_tracked") or not any(k.startswith(f"{head}.") for k in wanted):
-        return False
-    number = rest.partition(".")[0]
-    if head in _LISTS and number.isdecimal():
-        return int(number) <= max(int(k.split(".")[1]) for k in wanted if k.startswith(f"{head}."))
-    return True
-
-
 def _bands_of(count: int, trained: str | None, name: str) -> tuple[str, tuple[str, ...]]:
     """The key of `SETS`, "" for none, and the bands that the first convolution takes."""
     if trained is None:
-        fitting = [key for key, bands in SETS.items() if len(bands) == count]
-        if len(fitting) != 1:
-            say = " or ".join(fitting) or "their names in order, with commas"
+        keys = [key for key, bands in SETS.items() if len(bands) == count]
+        if len(keys) != 1:
+            say = " or ".join(keys) or "their names in order, with commas"
             raise ModelError(f"{name}: takes {count} bands and does not say which; say so with --weight-bands ({say})")
-        return fitting[0], SETS[fitting[0]]
+        return keys[0], SETS[keys[0]]
     if "," not in trained and trained not in SETS and count > 1:
         raise OptionError(f"there are no weight bands '{trained}'; {suggestion(trained, list(SETS))}")
     bands = SETS.get(trained) or tuple(band.strip() for band in trained.split(","))
@@ -189,15 +133,3 @@ def _bands_of(count: int, trained: str | None, name: str) -> tuple[str, tuple[st
             f"{name}: takes {count} bands and --weight-bands {trained} names {len(bands)}; name all of them"
         )
     return (trained if trained in SETS else ""), bands
-
-
-def _require_shapes(found: dict[str, Tensor], own: dict[str, Tensor], name: str, encoder: str) -> None:
-    for key, value in own.items():
-        if found[key].shape != value.shape:
-            shapes = " and ".join(str(tuple(tensor.shape)) for tensor in (found[key], value))
-            raise ModelError(
-                f"{name}: its '{key}' and that of {encoder} have shapes {shapes}, so these are weights of another "
-                "encoder; give it with --encoder"
-            )
-        if not torch.isfinite(found[key]).all():
-            raise ModelError(f"{name}: its '{key}' holds values that are not finite; download it again")
