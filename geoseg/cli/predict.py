@@ -22,6 +22,7 @@ from geoseg.cli import options
     "--margin", default="auto", show_default=True, metavar="auto|exact|PIXELS",
     help="Context around what is kept; exact: as far as the network can look.",
 )  # fmt: skip
+@click.option("--crf", is_flag=True, help="Smooth the map along the edges of the image, with a dense CRF.")
 @options.device
 @options.output
 @options.overwrite

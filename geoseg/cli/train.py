@@ -16,10 +16,23 @@ from geoseg.cli import options
 @click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, ...; see geoseg models.")
 @click.option("--encoder", help="Encoder of the networks that have one, such as resnet18; see geoseg models NAME.")
 @click.option("--depth", type=int, help="Halvings, of the U-shaped networks and segnet.")
+@click.option("--weights", metavar="imagenet|FILE", help="Begin with a trained encoder: .safetensors, .pth or .pt.")
+@click.option(
+    "--weight-bands", metavar="SET|NAMES",
+    help="Bands that FILE was trained on: rgb, sentinel2, landsat-tm, ...; told from their number where it can be.",
+)  # fmt: skip
+@click.option(
+    "--extra-bands", type=click.Choice(["mean", "zero"]), default="mean", show_default=True,
+    help="How bands begin that the weights do not know: as the mean of the others, or without influence.",
+)  # fmt: skip
+@click.option(
+    "--reduce-bands", type=click.IntRange(min=1), metavar="N",
+    help="Project many bands to N, learned from principal components on.",
+)  # fmt: skip
 @click.option("--loss", default="ce+dice", show_default=True, help="ce, dice, focal, ... or a sum such as ce+dice:0.5.")
 @click.option(
-    "--class-weights", type=click.Choice(["auto", "sqrt", "none"]), default="auto", show_default=True,
-    help="How much rare classes count: mildly more, more, or by their pixels.",
+    "--class-weights", default="auto", show_default=True, metavar="auto|sqrt|none|median_frequency|FILE",
+    help="How much rare classes count: mildly more, more, by their pixels, all alike, or as a .toml or .json says.",
 )  # fmt: skip
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a fixed number of draws; default 12.")
 @click.option("--chips-per-epoch", type=click.IntRange(min=1), help="Chips drawn in an epoch; chosen from the chips.")

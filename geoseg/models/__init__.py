@@ -21,13 +21,16 @@ def architectures() -> tuple[str, ...]:
     return registry.names(__name__)
 
 
-def build(architecture: str, in_channels: int, classes: int, **options: Any) -> SegmentationNetwork:
+def build(
+    architecture: str, in_channels: int, classes: int, *, reduce_bands: int | None = None, **options: Any
+) -> SegmentationNetwork:
     """Build an untrained network.
 
     Args:
         architecture: name of a file of this folder.
         in_channels: number of bands, at least 1.
         classes: number of classes, at least 2.
+        reduce_bands: bands that a learned projection leaves of them, None for no projection.
         **options: of the architecture's own `build`.
 
     Raises:
@@ -42,7 +45,14 @@ def build(architecture: str, in_channels: int, classes: int, **options: Any) -> 
         if option not in known:
             hint = registry.suggestion(option, known) if known else "it has none"
             raise OptionError(f"{architecture} has no option '{option}'; {hint}")
-    network: SegmentationNetwork = module.build(in_channels, classes, **options)
+    if reduce_bands is None:
+        network: SegmentationNetwork = module.build(in_channels, classes, **options)
+        return network
+    from geoseg.models._reducer import put_before, require_reducible
+
+    require_reducible(in_channels, reduce_bands)
+    network = module.build(reduce_bands, classes, **options)
+    put_before(network, in_channels, reduce_bands)
     return network
 
 
@@ -59,7 +69,15 @@ def reach(architecture: str, **options: Any) -> int | None:
     from geoseg.models._network import measure_reach
 
     thin = {option: 8 for option in ("width", "channels") if option in _options(architecture)}
+    # What looks at one pixel at a time does not reach further.
+    options.pop("reduce_bands", None)
     return measure_reach(build(architecture, 1, 2, **(options | thin)), 1)
+
+
+def encoder_of(architecture: str, **options: Any) -> str | None:
+    """Name of the encoder of a network that `build` makes of these options, None where it has none."""
+    default = inspect.signature(registry.load(__name__, architecture).build).parameters.get("encoder")
+    return options.get("encoder", default.default) if default else None
 
 
 def _options(architecture: str) -> list[str]:

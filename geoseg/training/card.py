@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from geoseg.model import ModelSpec
 
 
@@ -24,6 +26,7 @@ def model_card(spec: ModelSpec, weights: int) -> str:
             f"- **Training**: epoch {training['best_epoch']} of {settings['epochs']} was kept; loss {settings['loss']}"
             f", class weights {settings['class_weights']}, batch {settings['batch_size']}, rate {settings['lr']:g}, "
             f"seed {settings['seed']}",
+            *_beginning(training.get("began")),
             "",
             "## Validation",
             "",
@@ -33,6 +36,16 @@ def model_card(spec: ModelSpec, weights: int) -> str:
             "",
         ]
     )
+
+
+def _beginning(began: dict[str, Any] | None) -> list[str]:
+    if not began:
+        return []
+    said = f"; {began['assumed']}" if began["assumed"] else ""
+    return [
+        f"- **Began with**: {began['encoder']} from {began['source']}, trained on {', '.join(began['bands'])} "
+        f"({began['scaling']}){said}"
+    ]
 
 
 def _validation(spec: ModelSpec) -> list[str]:

@@ -26,16 +26,16 @@ from geoseg.device import choose_device
 from geoseg.errors import ChipError, ModelError, OptionError, require_seed
 from geoseg.grid import round_up
 from geoseg.model import ModelSpec, versions, write_model
+from geoseg.models._first_layer import ExtraBands
 from geoseg.models._network import SegmentationNetwork
 from geoseg.output import Workspace, new_output, refuse_existing
+from geoseg.training.begin import Begin, begin
 from geoseg.training.card import model_card
+from geoseg.training.class_weights import class_weights as weights_of_classes
 from geoseg.training.curves import draw_curves
-from geoseg.training.task import Best, Schedule, SegmentationTask, balancing_weights, parameters
+from geoseg.training.task import Best, Schedule, SegmentationTask, parameters
 
 logger = logging.getLogger(__name__)
-
-CLASS_WEIGHTS = {"none": 0.0, "auto": 0.25, "sqrt": 0.5}
-"""Names of class weights, with the power of the frequency each takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ class Settings:
     device: str
     precision: str
     seed: int
+    begin: Begin
 
     @property
     def schedule(self) -> Schedule:
@@ -101,6 +102,10 @@ def train(
     arch: str = "auto",
     encoder: str | None = None,
     depth: int | None = None,
+    weights: str | Path | None = None,
+    weight_bands: str | None = None,
+    extra_bands: ExtraBands = "mean",
+    reduce_bands: int | None = None,
     loss: str = "ce+dice",
     class_weights: str = "auto",
     epochs: int | None = None,
@@ -121,11 +126,17 @@ def train(
         chips: folder that `tile` made.
         output: model file to make, `.safetensors`.
         fold: of chips that were cut in folds, the one to hold out for validation.
-        arch: architecture; "auto" takes the compact U-Net, which does best without pretrained weights.
+        arch: architecture; "auto" takes the compact U-Net, which does best without pretrained weights, and unet with.
         encoder: encoder of the architectures that have one.
         depth: halvings of the architectures that have a choice.
+        weights: what the encoder begins with: "imagenet", or a file (.safetensors, .pth, .pt); None for chance.
+        weight_bands: bands that the file was trained on: rgb, sentinel2, landsat-tm, landsat-etm, landsat-etm-sr,
+            landsat-oli-tirs, landsat-oli-sr, or names with commas; told from their number when None.
+        extra_bands: how bands begin that the weights do not know: "mean" of the others, or "zero" influence.
+        reduce_bands: bands that a learned projection, begun as principal components, leaves for the network.
         loss: a loss, or a sum of them such as "ce+dice:0.5".
-        class_weights: "auto" (mild), "sqrt" (stronger) or "none".
+        class_weights: "auto" (mild), "sqrt" (stronger), "none", "median_frequency", or a .toml or .json file with a
+            weight for each class name.
         epochs: passes of `chips_per_epoch` draws.
         chips_per_epoch: chips drawn in an epoch, half of them for a class drawn evenly.
         batch_size: chips per step.
@@ -151,7 +162,12 @@ def train(
     settings = _settings(
         index,
         arch=arch,
-        options={key: value for key, value in (("encoder", encoder), ("depth", depth)) if value is not None},
+        options={
+            key: value
+            for key, value in (("encoder", encoder), ("depth", depth), ("reduce_bands", reduce_bands))
+            if value is not None
+        },
+        begin=Begin(None if weights is None else str(weights), weight_bands, extra_bands),
         loss=loss,
         class_weights=class_weights,
         epochs=epochs,
@@ -168,6 +184,7 @@ def train(
         torch.manual_seed(seed)
         network = models.build(settings.arch, len(index.bands), len(index.legend), **settings.options)
         network.require_trainable(settings.arch, int(index.options["chip_size"]), settings.batch_size)
+        began = begin(network, index, settings.arch, settings.options, settings.begin)
         logger.info(_announcement(settings, network, index))
         start = time.monotonic()
         task = _fit(network, index, settings, chosen, jobs)
@@ -175,7 +192,7 @@ def train(
         best = task.best
         if best is None:
             raise ModelError(f"{output}: training ended before its first epoch; nothing was learned")
-        _leave(workspace, index, settings, network, best, task.history)
+        _leave(workspace, index, settings, network, best, task.history, began)
         return TrainResult(
             str(output),
             settings.arch,
@@ -208,7 +225,8 @@ def _refuse_untrainable(index: ChipIndex) -> None:
 def _settings(index: ChipIndex, **asked: Any) -> Settings:
     """Fill in what was not asked for, from the chips."""
     chip = int(index.options["chip_size"])
-    arch = "unet_compact" if asked["arch"] == "auto" else asked["arch"]
+    compact = asked["begin"].weights is None
+    arch = ("unet_compact" if compact else "unet") if asked["arch"] == "auto" else asked["arch"]
     batch = asked["batch_size"] or (16 if chip <= 48 else 8 if chip <= 128 else 4)
     defaults = {
         "epochs": 12,
@@ -226,8 +244,7 @@ def _settings(index: ChipIndex, **asked: Any) -> Settings:
             raise OptionError(f"{name} is {values[name]}; it must be 1 or more")
     if not 0 < values["lr"] < 1:
         raise OptionError(f"lr is {values['lr']}; it must be more than 0 and less than 1")
-    if values["class_weights"] not in CLASS_WEIGHTS:
-        raise OptionError(f"class_weights is '{values['class_weights']}'; it must be {', '.join(CLASS_WEIGHTS)}")
+    weights_of_classes(values["class_weights"], index.counts("train"), index.legend)
     if values["precision"] not in ("auto", "32", "bf16"):
         raise OptionError(f"precision is '{values['precision']}'; it must be auto, 32 or bf16")
     if values["precision"] == "auto":
@@ -259,9 +276,7 @@ def _announcement(settings: Settings, network: SegmentationNetwork, index: ChipI
 def _fit(
     network: SegmentationNetwork, index: ChipIndex, settings: Settings, device: torch.device, jobs: int
 ) -> SegmentationTask:
-    pixels = index.counts("train").sum(0)
-    power = CLASS_WEIGHTS[settings.class_weights]
-    weights = balancing_weights(pixels, power) if power else None
+    weights = weights_of_classes(settings.class_weights, index.counts("train"), index.legend)
     task = SegmentationTask(
         network, losses.build(settings.loss), weights, len(index.legend), settings.schedule, str(index.folder)
     )
@@ -367,6 +382,7 @@ def _leave(
     network: SegmentationNetwork,
     best: Best,
     history: list[dict[str, float]],
+    began: dict[str, Any],
 ) -> None:
     """Write the model file, metrics.csv, curves.png and model.md."""
     spec = ModelSpec(
@@ -383,6 +399,7 @@ def _leave(
             "chips": str(index.folder),
             "tiling": index.options,
             "settings": asdict(settings),
+            "began": began,
             "pixels": {
                 split: dict(zip(index.legend.names, index.counts(split).sum(0).tolist(), strict=True))
                 for split in ("train", "val", "test")

@@ -14,7 +14,9 @@ from geoseg.grid import WindowGrid
 from geoseg.legend import IGNORE
 from geoseg.models import build
 from geoseg.models._network import SegmentationNetwork, measure_reach
-from geoseg.prediction.predict import Forwarder, predict_rows, window_grid
+from geoseg.prediction.crf import CrfOptions
+from geoseg.prediction.forward import Forwarder
+from geoseg.prediction.predict import predict_rows, window_grid
 from geoseg.prediction.stitch import RowStitcher
 from geoseg.prediction.windows import read_window
 from geoseg.scene import ArrayScene
@@ -87,6 +89,38 @@ def test_windows_off_the_stride_would_not(local_model):
     shifted = labels_of(scene, local_model, core=93, margin=local_model.spec.reach + 1, stride=1)
     assert (whole == aligned).mean() > 0.9999
     assert (whole == shifted).mean() < 0.99
+
+
+def test_windows_of_the_crf_agree_with_the_single_pass(local_model):
+    values = np.random.default_rng(1).normal(size=(2, 150, 210)).astype(np.float32)
+    valid = np.random.default_rng(2).random((150, 210)) > 0.05
+    scene, crf = ArrayScene(values, valid), CrfOptions(iterations=3, radius=3, dilation=2)
+
+    def mapped(window, crf):
+        grid = window_grid(scene, local_model.spec, window, "exact", crf.halo if crf else 0)
+        return len(grid), np.concatenate(list(predict_rows(scene, Forwarder(local_model, CPU, crf), grid, (0, 1))))
+
+    (one, whole), (many, stitched) = mapped(1000, crf), mapped(2 * (local_model.spec.reach + crf.halo) + 80, crf)
+    assert one < many
+    assert (whole == stitched).mean() > 0.9999
+    assert (whole == IGNORE).sum() == (~valid).sum()
+    assert (whole != mapped(1000, None)[1]).mean() > 0.01
+
+
+def test_the_crf_mends_single_pixels(write_scene, tmp_path):
+    class Dim(torch.nn.Module):
+        def forward(self, image):
+            return torch.cat([-image[:, :1], image[:, :1]], 1)
+
+    values = np.where(np.mgrid[:40, :50][1] < 25, -1, 1).astype(np.float32)[None].repeat(2, 0)
+    truth = (values[0] > 0) + 1
+    values[0, ::9, ::7] *= -1
+    model = model_of(SegmentationNetwork(Dim(), stride=1), 2, 2)
+    scene = write_scene(values)
+    for crf, share in ((False, 0.99), (True, 1.0)):
+        geoseg.predict(model, scene, tmp_path / f"{crf}.tif", crf=crf)
+        with rasterio.open(tmp_path / f"{crf}.tif") as mapped:
+            assert (mapped.read(1) == truth).mean() == pytest.approx(share, abs=0.015 if not crf else 0)
 
 
 @settings(deadline=None, max_examples=40)

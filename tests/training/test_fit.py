@@ -1,4 +1,5 @@
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -6,9 +7,12 @@ import torch
 
 import geoseg
 from conftest import striped
+from geoseg.chips.dataset import labelled_pixels
 from geoseg.chips.index import read_index
 from geoseg.errors import ChipError, ModelError, OptionError, OutputExistsError
 from geoseg.model import load_model
+from geoseg.models import build
+from geoseg.training.begin import Begin
 from geoseg.training.fit import _settings
 from geoseg.training.task import Best, Schedule, balancing_weights
 
@@ -97,7 +101,8 @@ def test_a_training_of_very_few_steps(chips, tmp_path, epochs):
 def test_batches_are_whole(chips):
     index = read_index(chips)
     asked = dict.fromkeys(("epochs", "batch_size", "lr", "patience"))
-    others = {"arch": "auto", "options": {}, "loss": "ce", "class_weights": "none", "augment": 0.5, "device": "cpu"}
+    others = {"arch": "auto", "options": {}, "loss": "ce", "class_weights": "none", "augment": 0.5, "device": "cpu",
+              "begin": Begin()}  # fmt: skip
     for draws in (None, 1, 17, 32):
         settings = _settings(index, chips_per_epoch=draws, precision="auto", seed=0, **asked, **others)
         assert settings.chips_per_epoch % settings.batch_size == 0
@@ -125,6 +130,61 @@ def test_it_trains_on_a_gpu(chips, tmp_path):
     assert result.mean_iou > 0.9
 
 
+def test_it_begins_with_weights_of_a_file(chips, tmp_path, caplog):
+    from safetensors.torch import save_file
+
+    torch.manual_seed(3)
+    trained = build("unet", 3, 2, encoder="resnet18", depth=3).body.encoder.state_dict()
+    save_file(trained, tmp_path / "w.safetensors")
+    geoseg.train(chips, tmp_path / "m.safetensors", encoder="resnet18", depth=3, weights=tmp_path / "w.safetensors",
+                 lr=1e-6, **QUICK)  # fmt: skip
+    model = load_model(tmp_path / "m.safetensors")
+    assert model.spec.architecture == "unet"
+    began = model.spec.training["began"]
+    assert began["bands"] == ["red", "green", "blue"]
+    assert began["assumed"] == "the weights do not know nir"
+    assert "do not know nir" in caplog.text
+    # Blue, green, red, nir, and hardly any step since.
+    learned = model.network.body.encoder.conv1.weight
+    assert torch.allclose(learned[:, 0], trained["conv1.weight"][:, 2] * 3 / 4, atol=1e-3)
+    assert torch.allclose(
+        model.network.body.encoder.layer1[0].conv1.weight, trained["layer1.0.conv1.weight"], atol=1e-3
+    )
+    assert "w.safetensors" in (tmp_path / "m.md").read_text()
+
+
+def test_weights_that_do_not_fit_leave_nothing(chips, tmp_path):
+    from safetensors.torch import save_file
+
+    folder = tmp_path / "out"
+    folder.mkdir()
+    save_file({"some.weight": torch.zeros(3)}, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="not weights of resnet18"):
+        geoseg.train(chips, folder / "m.safetensors", encoder="resnet18", weights=tmp_path / "w.safetensors")
+    assert list(folder.iterdir()) == []
+
+
+def test_reduced_bands_go_through_the_model_file(chips, tmp_path):
+    geoseg.train(chips, tmp_path / "m.safetensors", reduce_bands=2, lr=1e-6, **QUICK)
+    model = load_model(tmp_path / "m.safetensors")
+    assert model.spec.options == {"reduce_bands": 2}
+    assert model.spec.reach == 58
+    pixels, _ = labelled_pixels(read_index(chips), "train")
+    components = pixels.astype(float) @ model.network.body.reducer.weight[:, :, 0, 0].detach().double().numpy().T
+    assert components.var(0)[0] == pytest.approx(1, abs=0.01)
+    assert components.var(0)[1] < components.var(0)[0]
+    assert np.abs(np.cov(components.T)[0, 1]) < 0.01
+
+
+def test_class_weights_of_a_table(chips, tmp_path):
+    names = read_index(chips).legend.names
+    (tmp_path / "w.json").write_text(json.dumps(dict.fromkeys(names, 1.0)))
+    geoseg.train(chips, tmp_path / "table.safetensors", class_weights=str(tmp_path / "w.json"), **QUICK)
+    geoseg.train(chips, tmp_path / "none.safetensors", class_weights="none", **QUICK)
+    a, b = (load_model(tmp_path / f"{name}.safetensors").network.state_dict() for name in ("table", "none"))
+    assert all(torch.allclose(a[key].float(), b[key].float(), atol=1e-4) for key in a)
+
+
 class TestBadInput:
     def test_output_exists(self, chips, tmp_path):
         (tmp_path / "m.md").write_text("precious")
@@ -144,6 +204,12 @@ class TestBadInput:
             ({"loss": "focal(gamma=-1)"}, "gamma of loss 'focal'"),
             ({"loss": "dise"}, "did you mean 'dice'"),
             ({"class_weights": "some"}, "class_weights"),
+            ({"weights": "imagenot"}, "imagenet or a file"),
+            ({"weights": "imagenet", "arch": "unet_compact"}, "no encoder"),
+            ({"weights": "imagenet", "arch": "unet", "reduce_bands": 2}, "no names"),
+            ({"weight_bands": "rgb"}, "nothing without --weights"),
+            ({"extra_bands": "zero"}, "nothing without --weights"),
+            ({"reduce_bands": 4}, "there are 4 bands"),
             ({"precision": "16"}, "precision"),
             ({"epochs": 0}, "epochs is 0"),
             ({"lr": 0.0}, "lr is 0"),

@@ -1,0 +1,68 @@
+"""What a network knows before it is trained."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from geoseg import models
+from geoseg.chips.dataset import labelled_pixels
+from geoseg.chips.index import ChipIndex
+from geoseg.errors import OptionError
+from geoseg.models._first_layer import ExtraBands
+from geoseg.models._network import SegmentationNetwork
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What was asked for.
+
+    Attributes:
+        weights: "imagenet", a file, or None for chance.
+        weight_bands: bands that the file was trained on, None to tell them from their number.
+        extra_bands: how bands begin that the weights do not know.
+    """
+
+    weights: str | None = None
+    weight_bands: str | None = None
+    extra_bands: ExtraBands = "mean"
+
+    def __post_init__(self) -> None:
+        if self.weights is None and (self.weight_bands is not None or self.extra_bands != "mean"):
+            which = "--weight-bands" if self.weight_bands is not None else "--extra-bands"
+            raise OptionError(f"{which} means nothing without --weights; give both, or neither")
+
+
+def begin(
+    network: SegmentationNetwork, index: ChipIndex, arch: str, options: dict[str, Any], asked: Begin
+) -> dict[str, Any]:
+    """Fill an untrained network with what is known; returns the facts for the model file.
+
+    Raises:
+        OptionError: settings that do not go together.
+        ModelError: weights that cannot be read, or do not fit.
+    """
+    if asked.weights is not None and "reduce_bands" in options:
+        raise OptionError(
+            "reduced bands have no names that weights could be fitted to; take --weights or --reduce-bands"
+        )
+    if "reduce_bands" in options:
+        from geoseg.models._reducer import ReducedBody
+
+        pixels, _ = labelled_pixels(index, "train")
+        if isinstance(network.body, ReducedBody):
+            network.body.reducer.begin_as_components(pixels)
+    if asked.weights is None:
+        return {}
+    from geoseg.models._weights import load_encoder
+
+    encoder = models.encoder_of(arch, **options) or ""
+    facts = load_encoder(
+        network, asked.weights, encoder, index.bands, trained=asked.weight_bands, extra=asked.extra_bands
+    )
+    if facts.assumed:
+        logger.warning("%s: %s", facts.source, facts.assumed)
+    return facts.to_dict()
