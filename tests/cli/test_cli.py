@@ -192,7 +192,13 @@ def start_tiling(write_scene, tmp_path, jobs=1):
     scene, labels = write_scene(values), write_scene(classes[None], "labels.tif", nodata=0)
     words = ("tile", scene, "--labels", labels, "-o", tmp_path / "c", "--chip-size", 16, "--block-size", 24, "-j", jobs)
     program = "from geoseg.cli import main; main()"
-    process = subprocess.Popen([sys.executable, "-c", program, *map(str, words)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background would hand down that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not (tmp_path / ".c.partial" / "c" / "labels").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
