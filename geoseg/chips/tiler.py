@@ -176,7 +176,9 @@ class _Job:
     @property
     def key(self) -> str:
         """What makes two runs the same work."""
-        return fingerprint({"version": __version__, "format": FORMAT} | self._options(), self._files())
+        legend = self.pairs[0].labels.legend.to_dict()
+        same = {"version": __version__, "format": FORMAT, "legend": legend} | self._options() | self._origin()
+        return fingerprint(same, self._files())
 
     def cut(self, crew: Workers[list[LabelledScene]], journal: Journal | None) -> Iterator[Cut]:
         """Cut all chips, but for those that the journal has; without one, none is written."""
@@ -245,10 +247,7 @@ class _Job:
             "legend": legend.to_dict(),
             "statistics": _statistics(cuts, self.plan.names, self.settings.folds),
             "options": self._options(),
-            "sources": [pair.source.to_dict() for pair in self.pairs],
-            "label_files": [str(Path(pair.labels.path).absolute()) for pair in self.pairs],
-            "label_fields": [pair.field for pair in self.pairs],
-            "label_options": labelling(self.inputs),
+            **self._origin(),
             "fingerprint": fingerprint({}, self._files()),
         }
 
@@ -268,6 +267,15 @@ class _Job:
                    "split_by": plan.by, "split": list(self.settings.split)}  # fmt: skip
         named = {"scenes": [pair.scene.name for pair in self.pairs], "labels": str(self.pairs[0].labels.path)}
         return named | asdict(self.settings) | decided
+
+    def _origin(self) -> dict[str, Any]:
+        """The scenes and labels, and how they are read."""
+        return {
+            "sources": [pair.source.to_dict() for pair in self.pairs],
+            "label_files": [str(Path(pair.labels.path).absolute()) for pair in self.pairs],
+            "label_fields": [pair.field for pair in self.pairs],
+            "label_options": labelling(self.inputs),
+        }
 
     def _files(self) -> list[str]:
         labels = dict.fromkeys(str(pair.labels.path) for pair in self.pairs)

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 
 import geoseg
 from conftest import CORNER, UTM, polygons, striped
+from geoseg.chips import tiler
 from geoseg.chips.dataset import ChipDataset
 from geoseg.chips.encode import Encoder, Template
 from geoseg.chips.index import read_index
 from geoseg.chips.strips import make_tasks
 from geoseg.cli import main
-from geoseg.errors import ChipError, GeosegError, LabelError, OptionError, OutputError
+from geoseg.errors import ChipError, GeosegError, LabelError, OptionError
 from geoseg.grid import Grid
 from geoseg.legend import Legend
 from geoseg.raster import gdal_settings
@@ -76,18 +77,47 @@ def test_a_killed_run_goes_on_and_ends_the_same(write_scene, tmp_path, jobs):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_other_options_do_not_go_on_with_what_is_there(holed, tmp_path, caplog):
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
-    try:
-        with pytest.raises(OutputError):
-            geoseg.tile(*holed, tmp_path / "c", chip_size=24, compress="none")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    geoseg.tile(*holed, tmp_path / "c", chip_size=32)
+def stop_half_way(monkeypatch, *arguments, **options):
+    """Start to cut, and be stopped by Ctrl-C at the third task."""
+    cut = tiler._cut
+
+    def until_stopped(pairs, task, **further):
+        if task.number == 2:
+            raise KeyboardInterrupt
+        return cut(pairs, task, **further)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tiler, "_cut", until_stopped)
+        with pytest.raises(KeyboardInterrupt):
+            geoseg.tile(*arguments, **options)
+
+
+def test_the_same_options_go_on(holed, tmp_path, monkeypatch, caplog):
+    stop_half_way(monkeypatch, *holed, tmp_path / "c", chip_size=16)
+    with caplog.at_level("INFO", "geoseg"):
+        geoseg.tile(*holed, tmp_path / "c", chip_size=16)
+    assert "Going on: 2 of" in caplog.text
+    geoseg.tile(*holed, tmp_path / "d", chip_size=16)
+    assert contents(tmp_path / "c") == contents(tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"overlap": 0.5},
+        {"seed": 4},
+        {"bands": ("4", "3", "2", "1")},
+        {"nodata": 7.0},
+        {"background": 9},
+        {"legend": Legend.from_names([(1, "x"), (2, "y"), (3, "z")])},
+    ],
+)
+def test_other_options_do_not_go_on_with_what_is_there(holed, tmp_path, monkeypatch, caplog, options):
+    stop_half_way(monkeypatch, *holed, tmp_path / "c", chip_size=16)
+    with caplog.at_level("INFO", "geoseg"):
+        geoseg.tile(*holed, tmp_path / "c", chip_size=16, **options)
     assert "Going on" not in caplog.text
-    geoseg.tile(*holed, tmp_path / "d", chip_size=32)
+    geoseg.tile(*holed, tmp_path / "d", chip_size=16, **options)
     assert contents(tmp_path / "c") == contents(tmp_path / "d")
 
 
