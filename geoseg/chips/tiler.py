@@ -150,16 +150,8 @@ def tile(
         )
         logger.info("Chips of %d pixels, %d apart between splits, split by %s", plan.chip, plan.gap, plan.by)
         job = _Job(output, pairs, settings, plan, _wanted(division, drawn), inputs)
-        if dry_run:
-            return job.result(job.frame(list(job.cut(crew, None))), dry_run=True)
-        with new_output(output, overwrite=overwrite, key=job.key, bulk=("images", "labels")) as workspace:
-            workspace.main.mkdir(exist_ok=True)
-            notes = workspace.scratch("notes")
-            notes.mkdir(exist_ok=True)
-            cuts = list(job.cut(crew, Journal(notes, workspace.main)))
-            frame = job.frame(cuts)
-            write_index(workspace.main, frame, job.description(cuts))
-    return job.result(frame, dry_run=False)
+        frame = job.frame(list(job.cut(crew, None))) if dry_run else job.make(crew, overwrite)
+    return job.result(frame, dry_run=dry_run)
 
 
 @dataclass(frozen=True)
@@ -179,6 +171,17 @@ class _Job:
         legend = self.pairs[0].labels.legend.to_dict()
         same = {"version": __version__, "format": FORMAT, "legend": legend} | self._options() | self._origin()
         return fingerprint(same, self._files())
+
+    def make(self, crew: Workers[list[LabelledScene]], overwrite: bool) -> gpd.GeoDataFrame:
+        """Make the chip folder, and return its index."""
+        with new_output(self.output, overwrite=overwrite, key=self.key, bulk=("images", "labels")) as workspace:
+            workspace.main.mkdir(exist_ok=True)
+            notes = workspace.scratch("notes")
+            notes.mkdir(exist_ok=True)
+            cuts = list(self.cut(crew, Journal(notes, workspace.main)))
+            frame = self.frame(cuts)
+            write_index(workspace.main, frame, self.description(cuts))
+        return frame
 
     def cut(self, crew: Workers[list[LabelledScene]], journal: Journal | None) -> Iterator[Cut]:
         """Cut all chips, but for those that the journal has; without one, none is written."""
