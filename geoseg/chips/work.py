@@ -46,8 +46,10 @@ class Workers(Generic[Context]):
                 yield function(self._context, task)
             return
         together = max(1, min(8, len(tasks) // (self._jobs * 3)))
+        with _undisturbed():
+            results = self._pool.map(partial(_call, function), tasks, chunksize=together)
         try:
-            yield from self._pool.map(partial(_call, function), tasks, chunksize=together)
+            yield from results
         except BrokenProcessPool as error:
             raise ChipError(
                 "a process was killed, most likely because memory ran out; give fewer --jobs, the same command goes on"
@@ -87,6 +89,24 @@ def workers(context: Context, jobs: int) -> Iterator[Workers[Context]]:
         # Whoever is stopped need not wait for all that is under way, only for the tasks at hand.
         stopping.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM: processes begin here, and one that is left half begun would complain."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: caught.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler or signal.SIG_DFL)
+    for number in caught:
+        signal.raise_signal(number)
 
 
 def _start_method() -> multiprocessing.context.BaseContext:
