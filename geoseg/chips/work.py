@@ -98,8 +98,12 @@ def _undisturbed() -> Iterator[None]:
         yield
         return
     caught: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        caught.append(number)
+
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _: caught.append(number)) for number in numbers]
+    before = [signal.signal(number, note) for number in numbers]
     try:
         yield
     finally:
