@@ -109,8 +109,8 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler or signal.SIG_DFL)
-    for number in caught:
-        signal.raise_signal(number)
+    for late in caught:
+        signal.raise_signal(late)
 
 
 def _start_method() -> multiprocessing.context.BaseContext:
