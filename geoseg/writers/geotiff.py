@@ -1,10 +1,8 @@
-"""Class maps as cloud-optimised GeoTIFFs that open named and coloured in QGIS."""
+"""Class maps, and maps of shares, as cloud-optimised GeoTIFFs that open named and coloured in QGIS."""
 
 from __future__ import annotations
 
 import json
-import zlib
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,18 +10,15 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 import numpy.typing as npt
-import rasterio.shutil
-from rasterio.windows import Window
 
 from geoseg.class_raster import LEGEND_TAG
-from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.legend import Legend
 from geoseg.output import Workspace
-from geoseg.raster import GDAL_ERRORS, create_raster, first_line, gdal_settings, open_raster
+from geoseg.writers._cog import CogWriter, Layout
 
 EXTENSIONS = (".tif", ".tiff")
-BLOCK = 512
+SHARE_STEPS, SHARE_NODATA = 250, 255
 
 
 def beside(target: Path) -> tuple[str, str]:
@@ -32,118 +27,67 @@ def beside(target: Path) -> tuple[str, str]:
 
 
 class MapWriter:
-    """Writes a map row by row from the top, in memory that does not grow with it.
-
-    The rows go into a tiled GeoTIFF on disk, which is then copied to a cloud-optimised one (GDAL's own driver would
-    hold all of it in memory). The checksum of every strip of rows is compared with what is read back: GDAL does not
-    always tell of a full disk.
+    """Writes a map row by row from the top, see `CogWriter`, with names, colours and a style beside it.
 
     Use as a context manager inside `geoseg.output.new_output`; on leaving without an error `workspace.main` and its
     sidecars are complete.
     """
 
     def __init__(self, workspace: Workspace, grid: Grid, legend: Legend, tags: dict[str, Any]) -> None:
-        self._workspace, self._grid, self._legend = workspace, grid, legend
-        self._tags = {LEGEND_TAG: json.dumps(legend.to_dict())} | {
-            f"GEOSEG_{key.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for key, value in tags.items()
-        }
-        self._plain = workspace.scratch("rows.tif")
-        self._pending = np.empty((0, grid.width), legend.dtype)
-        self._row = 0
-        self._checksums: list[int] = []
-        self._stack = ExitStack()
+        self._workspace, self._legend = workspace, legend
+        layout = Layout(("land cover",), legend.dtype, legend.nodata, colormap=legend.colormap(), overviews="MODE")
+        legend_tag = {LEGEND_TAG: json.dumps(legend.to_dict())}
+        self._cog = CogWriter(workspace, grid, layout, legend_tag | geoseg_tags(tags))
 
     def __enter__(self) -> MapWriter:
-        profile = {
-            "height": self._grid.height,
-            "width": self._grid.width,
-            "count": 1,
-            "dtype": self._legend.dtype,
-            "crs": self._grid.crs,
-            "transform": self._grid.transform,
-            "nodata": self._legend.nodata,
-            "tiled": True,
-            "blockxsize": BLOCK,
-            "blockysize": BLOCK,
-            "compress": "deflate",
-            "zlevel": 1,
-            "bigtiff": "if_safer",
-        }
-        self._dataset = self._stack.enter_context(create_raster(self._plain, **profile))
-        with gdal_settings():
-            self._dataset.write_colormap(1, self._legend.colormap())
-            self._dataset.update_tags(**self._tags)
-            self._dataset.set_band_description(1, "land cover")
+        self._cog.__enter__()
         return self
 
     def write_rows(self, indices: npt.NDArray[np.uint8]) -> None:
         """Append class indices (rows, width), `IGNORE` where there is no class."""
-        self._pending = np.concatenate([self._pending, self._legend.decode(indices)])
-        while len(self._pending) >= BLOCK:
-            self._write(self._pending[:BLOCK])
-            self._pending = self._pending[BLOCK:]
+        self._cog.write_rows(self._legend.decode(indices)[None])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._stack:
-            if kind is None and len(self._pending):
-                self._write(self._pending)
-        if kind is not None:
-            return
-        if self._row != self._grid.height:
-            raise OutputError(f"{self._workspace.target}: {self._row} of {self._grid.height} rows were written")
-        self._optimise()
-        self._verify()
-        names, style = beside(self._workspace.target)
-        _write_names(self._workspace.beside(names), self._legend)
-        _write_style(self._workspace.beside(style), self._legend)
+        self._cog.__exit__(kind, error, trace)
+        if kind is None:
+            names, style = beside(self._workspace.target)
+            _write_names(self._workspace.beside(names), self._legend)
+            _write_style(self._workspace.beside(style), self._legend)
 
-    def _write(self, rows: npt.NDArray[Any]) -> None:
-        window = Window(0, self._row, self._grid.width, len(rows))
-        try:
-            with gdal_settings():
-                self._dataset.write(rows, 1, window=window)
-        except GDAL_ERRORS as error:
-            raise self._unwritten(error) from error
-        self._checksums.append(zlib.crc32(np.ascontiguousarray(rows).tobytes()))
-        self._row += len(rows)
 
-    def _optimise(self) -> None:
-        try:
-            with gdal_settings():
-                rasterio.shutil.copy(
-                    self._plain,
-                    self._workspace.main,
-                    driver="COG",
-                    blocksize=BLOCK,
-                    compress="DEFLATE",
-                    overview_resampling="MODE",
-                    bigtiff="IF_SAFER",
-                )
-        except GDAL_ERRORS as error:
-            raise self._unwritten(error) from error
+class ShareWriter:
+    """Writes bands of values from 0 to 1, such as probabilities, row by row from the top, see `CogWriter`.
 
-    def _unwritten(self, error: Exception) -> OutputError:
-        return OutputError(f"{self._workspace.target}: cannot be written: {first_line(error)}; is the disk full?")
+    They are kept as bytes from 0 to 250 with the scale that turns them back, 255 where there is no data.
+    """
 
-    def _verify(self) -> None:
-        with open_raster(self._workspace.main, error=OutputError) as dataset:
-            if (dataset.height, dataset.width) != self._grid.shape or dataset.nodata != self._legend.nodata:
-                raise OutputError(f"{self._workspace.target}: what was read back differs from what was written")
-            for number, checksum in enumerate(self._checksums):
-                row = number * BLOCK
-                window = Window(0, row, self._grid.width, min(BLOCK, self._grid.height - row))
-                try:
-                    with gdal_settings():
-                        rows = dataset.read(1, window=window)
-                except GDAL_ERRORS as error:
-                    raise OutputError(f"{self._workspace.target}: cannot be read back: {first_line(error)}") from error
-                if zlib.crc32(rows.tobytes()) != checksum:
-                    raise OutputError(
-                        f"{self._workspace.target}: rows from {row} on were not written whole; is the disk full?"
-                    )
+    def __init__(self, workspace: Workspace, grid: Grid, names: tuple[str, ...], tags: dict[str, Any]) -> None:
+        layout = Layout(names, "uint8", SHARE_NODATA, scale=1 / SHARE_STEPS, overviews="AVERAGE")
+        self._cog = CogWriter(workspace, grid, layout, geoseg_tags(tags))
+
+    def __enter__(self) -> ShareWriter:
+        self._cog.__enter__()
+        return self
+
+    def write_rows(self, shares: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
+        """Append shares (bands, rows, width) from 0 to 1, of which only those at `valid` (rows, width) count."""
+        steps = np.rint(np.clip(shares, 0, 1) * SHARE_STEPS).astype(np.uint8)
+        steps[:, ~valid] = SHARE_NODATA
+        self._cog.write_rows(steps)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cog.__exit__(kind, error, trace)
+
+
+def geoseg_tags(tags: dict[str, Any]) -> dict[str, str]:
+    """Tags that say how a raster was made, under names that are ours; what is not text becomes JSON."""
+    return {
+        f"GEOSEG_{key.upper()}": value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()
+    }
 
 
 def _write_names(path: Path, legend: Legend) -> None:

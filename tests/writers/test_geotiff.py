@@ -13,6 +13,7 @@ from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
 from geoseg.output import new_output
+from geoseg.writers._cog import CogWriter
 from geoseg.writers.geotiff import MapWriter, beside
 
 
@@ -84,14 +85,14 @@ def test_a_file_that_was_not_written_whole_is_found_out(tmp_path, monkeypatch):
     """GDAL hides a full disk when a file is closed: what is read back must be compared with what was written."""
     legend = Legend.from_names([(1, "a"), (2, "b")])
     path = tmp_path / "map.tif"
-    spoil = MapWriter._optimise
+    spoil = CogWriter._optimise
 
     def spoiled(self):
         spoil(self)
         with rasterio.open(self._workspace.main, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
             dataset.write(np.zeros((1, 512, 600), np.uint8), window=((0, 512), (0, 600)))
 
-    monkeypatch.setattr(MapWriter, "_optimise", spoiled)
+    monkeypatch.setattr(CogWriter, "_optimise", spoiled)
     with pytest.raises(OutputError, match="were not written whole"):
         write(path, np.ones((900, 600), np.uint8), legend)
     assert list(tmp_path.iterdir()) == []
