@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from geoseg.errors import OutputError, OutputExistsError
+from geoseg.errors import OutputError, OutputExistsError, SceneError
+
+logger = logging.getLogger(__name__)
 
 MARKER = ".geoseg"
 """A folder that geoseg made holds a file of this name, which lists its files; only such folders are ever replaced."""
@@ -126,7 +129,7 @@ def new_output(
         except OSError as error:
             keep = key is not None
             raise _translated(error, target) from error
-        except (OutputError, KeyboardInterrupt, SystemExit):
+        except (OutputError, SceneError, KeyboardInterrupt, SystemExit):
             keep = key is not None
             raise
         finally:
@@ -154,6 +157,8 @@ def _begin(folder: Path, key: str | None) -> None:
     """Empty the folder, unless it holds what an earlier run of the same work made."""
     path = folder / _KEY
     if key is None or not path.is_file() or path.read_text(encoding="utf-8") != key:
+        if key is not None and path.is_file():
+            logger.warning("%s: an earlier run stopped here with other options or files; beginning anew", folder)
         _clear(folder)
     if key is not None:
         path.write_text(key, encoding="utf-8")

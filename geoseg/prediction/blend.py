@@ -7,6 +7,7 @@ and at the edges of the scene, where no neighbour is, there is no fade.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +32,9 @@ class Axis:
     def of(cls, length: int, core: int, fade: int) -> Axis:
         """Cores of `core` pixels over `length`, the last as long as is left; fades of at most `fade` pixels."""
         edges = (*range(0, length, core), length)
-        lengths = [after - before for before, after in zip(edges, edges[1:], strict=False)]
+        lengths = [after - before for before, after in itertools.pairwise(edges)]
         # Fades at both sides of a core must not meet.
-        inner = [min(fade, *pair) // 2 for pair in zip(lengths, lengths[1:], strict=False)]
+        inner = [min(fade, *pair) // 2 for pair in itertools.pairwise(lengths)]
         return cls(edges, (0, *inner, 0))
 
     def __len__(self) -> int:
@@ -68,10 +69,11 @@ class Blender:
     It keeps the fades to the right of the last window and below the current row, never a whole row of windows.
     """
 
-    def __init__(self, rows: Axis, cols: Axis, classes: int) -> None:
+    def __init__(self, rows: Axis, cols: Axis, classes: int, first_row: int = 0) -> None:
+        """Begin at a row of windows; what it shares with the one before is then not all there."""
         self._rows, self._cols, self._classes = rows, cols, classes
         self._right = self._fresh(0, 0)
-        self._above = self._below = self._right
+        self._above = self._below = self._fresh(2 * rows.halves[first_row], cols.edges[-1])
 
     def add(self, row: int, col: int, probabilities: Values) -> Values:
         """Add a window.
@@ -90,7 +92,8 @@ class Blender:
         above, below = 2 * self._rows.halves[row], 2 * self._rows.halves[row + 1]
         if before or after or above or below:
             probabilities *= self._rows.weights(row)[:, None] * self._cols.weights(col)
-        probabilities[:, :, :before] += self._right
+        if before:
+            probabilities[:, :, :before] += self._right
         cut = probabilities.shape[2] - after
         self._right = probabilities[:, :, cut:].copy()
         span, done = self._cols.complete(col), probabilities[:, :, :cut]

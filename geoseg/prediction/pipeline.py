@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -53,10 +53,9 @@ def ahead(items: Iterable[T], timing: Timing) -> Iterator[T]:
 
     def give(is_last: bool, thing: T | BaseException | None) -> None:
         while not stop.is_set():
-            try:
-                return ready.put((is_last, thing), timeout=0.1)
-            except queue.Full:
-                continue
+            with suppress(queue.Full):
+                ready.put((is_last, thing), timeout=0.1)
+                return
 
     def work() -> None:
         try:
@@ -65,7 +64,7 @@ def ahead(items: Iterable[T], timing: Timing) -> Iterator[T]:
                 if stop.is_set():
                     return
             give(True, None)
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits for the item
+        except BaseException as error:
             give(True, error)
 
     thread = threading.Thread(target=work, name="geoseg-reader", daemon=True)
@@ -113,7 +112,7 @@ class Behind:
             if self._error is None:
                 try:
                     work()
-                except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+                except BaseException as error:
                     self._error = error
 
     def _raise(self) -> None:

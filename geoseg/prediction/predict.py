@@ -1,69 +1,35 @@
-"""Map a scene with a model: windows in, rows of the map out, in memory that does not grow with the scene."""
+"""Map a scene with a model: exact where windows meet, in memory that does not grow, and safe to kill."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-import numpy.typing as npt
-from rasterio.windows import Window
+import torch
 
-from geoseg import progress
+from geoseg import __version__, progress
 from geoseg.device import choose_device
-from geoseg.errors import BandMismatchError, OptionError, OutputError
-from geoseg.grid import WindowGrid
-from geoseg.legend import IGNORE
-from geoseg.model import Model, ModelSpec, load_model
-from geoseg.output import new_output, refuse_existing
+from geoseg.errors import BandMismatchError, OptionError
+from geoseg.model import Model, load_model
+from geoseg.output import Workspace, fingerprint, new_output
+from geoseg.prediction.aoi import clipped
 from geoseg.prediction.crf import CrfOptions
-from geoseg.prediction.forward import Forwarder
-from geoseg.prediction.stitch import RowStitcher
-from geoseg.prediction.windows import read_window
+from geoseg.prediction.engine import Job, Network, fill
+from geoseg.prediction.forward import TorchNetwork, Turned
+from geoseg.prediction.layout import Request, plan
+from geoseg.prediction.outputs import Outputs, write_outputs
+from geoseg.prediction.pipeline import Timing
+from geoseg.prediction.result import PredictResult, shares_of
+from geoseg.prediction.smooth import smooth
+from geoseg.prediction.store import Store
 from geoseg.readers import ReadOptions, Words, find_source
 from geoseg.scene import Scene, band_places, warn_of_no_crs
-from geoseg.writers.geotiff import EXTENSIONS, MapWriter, beside
+from geoseg.writers.geotiff import beside
 
 logger = logging.getLogger(__name__)
-
-WINDOW = 1024
-MARGIN = 128
-"""Default context in pixels: on trained networks labels deeper in a window than this differ in 0.02 % of pixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class PredictResult:
-    """What `predict` made.
-
-    Attributes:
-        output: the map.
-        height, width: in pixels.
-        shares: share of each class among the mapped pixels.
-        nodata: share of pixels without data.
-        seconds: in all.
-        network_seconds: of them in the network.
-    """
-
-    output: str
-    height: int
-    width: int
-    shares: dict[str, float]
-    nodata: float
-    seconds: float
-    network_seconds: float
-
-    def __str__(self) -> str:
-        classes = ", ".join(f"{name} {100 * share:.1f} %" for name, share in self.shares.items())
-        rate = self.height * self.width / 1e6 / max(self.seconds, 1e-9)
-        network = 100 * self.network_seconds / max(self.seconds, 1e-9)
-        return (
-            f"{self.output}: {self.height} x {self.width} pixels, {classes}, no data {100 * self.nodata:.1f} % "
-            f"({self.seconds:.1f} s, {rate:.2f} MP/s, {network:.0f} % of it in the network)"
-        )
 
 
 def predict(
@@ -71,25 +37,40 @@ def predict(
     scene: Words | Scene,
     output: str | Path,
     *,
-    window: int = WINDOW,
+    window: int | None = None,
     margin: str | int = "auto",
+    blend: str = "auto",
+    memory: int | None = None,
+    tta: bool = False,
     crf: CrfOptions | bool = False,
+    probabilities: str | Path | None = None,
+    confidence: str | Path | None = None,
+    aoi: str | Path | None = None,
     device: str = "auto",
     overwrite: bool = False,
     **reading: Unpack[ReadOptions],
 ) -> PredictResult:
     """Map a scene with a model.
 
+    A run that was killed goes on where it was when it is started again with the same options on the same files.
+
     Args:
         model: a model file, or a model that is loaded already.
         scene: what to map: as `geoseg.open_scene` takes it, or a `Scene` that is open already.
         output: the map to make, `.tif`: a cloud-optimised GeoTIFF on the scene's grid.
-        window: side of the windows that the network sees, in pixels, margins included.
-        margin: context on each side of what is kept: pixels, "auto", or "exact" for as far as the network can look.
-        crf: smooth the map along the edges of the image, True with the defaults of `CrfOptions`. Its own context comes
-            on top of the margin, so that windows agree as they do without it.
+        window: largest side of the windows that the network sees, in pixels, margins included; as large as the memory
+            allows when None.
+        margin: context on each side of what is kept: pixels, "auto" for what the trained network needs, or "exact" for
+            as far as it can look.
+        blend: "hann" fades windows into each other, "none" cuts them, "auto" fades where they cannot agree exactly.
+        memory: bytes that the whole process may take; chosen from the machine when None.
+        tta: mean of the probabilities of all eight flips and rotations, at eight times the cost.
+        crf: smooth the map along the edges of the image, True with the defaults of `CrfOptions`.
+        probabilities: raster to make with a band per class.
+        confidence: raster to make with the highest probability, its distance to the second, and one minus the entropy.
+        aoi: polygons; what lies outside has no data in the map.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        overwrite: replace the map if it is there.
+        overwrite: replace the outputs if they are there.
         **reading: how the scene is read, see `geoseg.readers.ReadOptions`; `bands` are those that stand for the
             model's, in the model's order, and are matched by name when not given.
 
@@ -97,108 +78,103 @@ def predict(
         GeosegError: see the classes of `geoseg.errors`; nothing is left under `output`.
     """
     start = time.monotonic()
-    output = Path(output)
-    if output.suffix.lower() not in EXTENSIONS:
-        raise OptionError(f"{output}: a map is a GeoTIFF; name it .tif")
-    refuse_existing(output, overwrite, beside(output))
+    outputs = Outputs(Path(output), _path(probabilities), _path(confidence), overwrite)
+    opened, files = _open(scene, outputs, reading)
     loaded = model if isinstance(model, Model) else load_model(model)
-    opened = _open(scene, output, reading)
     warn_of_no_crs(opened)
+    if aoi is not None:
+        opened = clipped(opened, aoi)
     # Bands that were asked of a path are all that was opened, in their order.
     bands = reading.get("bands")
     places = _places(loaded, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
-    smoothing = (CrfOptions() if crf else None) if isinstance(crf, bool) else crf
-    grid = window_grid(opened, loaded.spec, window, margin, smoothing.halo if smoothing else 0)
-    counts = np.zeros(256, np.int64)
-    forwarder = Forwarder(loaded, choose_device(device), smoothing)
-    tags = {
-        "model": loaded.name,
-        "scene": opened.name,
-        "architecture": loaded.spec.architecture,
-        "options": {"window": list(grid.window_shape), "margin": grid.margin, "bands": list(opened.bands)}
-        | ({"crf": asdict(smoothing)} if smoothing else {}),
+    chosen = choose_device(device)
+    network: Network = TorchNetwork(loaded, chosen)
+    layout = plan(opened.grid, loaded.spec, Request(window, margin, blend, memory or 2_000_000_000), 500.0)
+    job = Job(opened, places, loaded.spec, layout)
+    finish = Finish((CrfOptions() if crf else None) if isinstance(crf, bool) else crf, bool(outputs.further), chosen)
+    options = {
+        "window": list(layout.grid.window_shape),
+        "core": list(layout.grid.core_shape),
+        "margin": layout.grid.margin,
+        "fade": max(layout.rows.halves + layout.cols.halves) * 2,
+        "bands": [opened.bands[place] for place in places],
+        "tta": tta,
+        "crf": asdict(finish.crf) if finish.crf else None,
     }
-    megapixels = opened.grid.height * opened.grid.width / 1e6
-    made = new_output(output, overwrite=overwrite, beside=beside(output))
-    with (
-        made as workspace,
-        progress.bar("Predicting", megapixels, "MP") as bar,
-        MapWriter(workspace, opened.grid, loaded.spec.legend, tags) as writer,
-    ):
-        for rows in predict_rows(opened, forwarder, grid, places):
-            counts += np.bincount(rows.ravel(), minlength=256)
-            writer.write_rows(rows)
-            bar.advance(rows.size / 1e6)
-    return _result(output, opened, loaded.spec, counts, time.monotonic() - start, forwarder.seconds)
+    named = {"model": loaded.name, "scene": opened.name, "architecture": loaded.spec.architecture}
+    key = None
+    if files and isinstance(model, str | Path):
+        whole = options | named | reading | {"keep": finish.keep, "device": str(chosen), "version": __version__}
+        key = fingerprint(whole, [model, *files, *([aoi] if aoi else [])])
+    timing = Timing()
+    with new_output(outputs.classes, overwrite=overwrite, beside=beside(outputs.classes), key=key) as workspace:
+        store = _map(workspace, job, Turned(network) if tta else network, finish, timing)
+        with timing.of("writing"):
+            counts = write_outputs(
+                workspace, outputs, store, opened.grid, loaded.spec.legend, named | {"options": options}
+            )
+    seconds = time.monotonic() - start
+    return PredictResult(
+        str(output),
+        *opened.grid.shape,
+        *shares_of(counts, loaded.spec.legend, opened.name),
+        seconds,
+        "torch",
+        layout.grid.window_shape,
+        layout.grid.margin,
+        timing.bottleneck(seconds),
+    )
 
 
-def _open(scene: Words | Scene, output: Path, reading: ReadOptions) -> Scene:
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What is done with the stitched probabilities.
+
+    Attributes:
+        crf: smooth them, or None.
+        keep: they are written out.
+        device: where the CRF runs.
+    """
+
+    crf: CrfOptions | None
+    keep: bool
+    device: torch.device
+
+
+def _map(workspace: Workspace, job: Job, network: Network, finish: Finish, timing: Timing) -> Store:
+    """Fill the store of a map, going on from what is in it."""
+    height, width = job.scene.grid.shape
+    megapixels, classes = height * width / 1e6, len(job.spec.legend)
+    wanted = finish.keep or finish.crf is not None
+    store = Store(workspace.scratch("map"), height, width, classes if wanted else 0)
+    if 0 < store.done < height:
+        logger.info("Going on at row %d of %d, where an earlier run of this command stopped", store.done, height)
+    with progress.bar("Predicting", megapixels, "MP") as bar:
+        fill(store, job, network, bar, timing, wanted)
+    if finish.crf is None:
+        return store
+    refined = Store(workspace.scratch("refined"), height, width, classes if finish.keep else 0)
+    with progress.bar("Smoothing", megapixels, "MP") as bar, timing.of("network"):
+        smooth(store, refined, job, finish.crf, finish.device, bar)
+    return refined
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _open(scene: Words | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
+    """The scene, and the files it is made of; none for one that is open already."""
     if isinstance(scene, Scene):
         further = sorted(name for name, value in reading.items() if value is not None and name != "bands")
         if further:
             raise OptionError(f"{further[0]} goes with a path; a scene that is open already has its own")
-        return scene
+        outputs.refuse(())
+        return scene, ()
+    outputs.refuse(())
     source = find_source(scene, **reading)
-    for file in source.files:
-        if output.exists() and Path(file).exists() and output.samefile(file):
-            raise OutputError(f"{output}: is the scene itself; choose another name")
-    return source.open()
-
-
-def predict_rows(
-    scene: Scene, forwarder: Forwarder, grid: WindowGrid, places: tuple[int, ...]
-) -> Iterator[npt.NDArray[np.uint8]]:
-    """Rows of class indices (rows, width) from top to bottom, `IGNORE` where the scene has no data."""
-    stitcher = RowStitcher(scene.grid.width)
-    for core in grid:
-        values, valid = read_window(scene, grid.window(core), places, forwarder.spec.statistics)
-        kept = _core_slices(core, grid.margin)
-        inside = valid[kept]
-        if inside.any():
-            labels = np.where(inside, forwarder.classes(values, valid, kept), np.uint8(IGNORE))
-        else:
-            labels = np.full(inside.shape, IGNORE, np.uint8)
-        rows = stitcher.add(core, labels)
-        if rows is not None:
-            yield rows
-
-
-def window_grid(scene: Scene, spec: ModelSpec, window: int, margin: str | int, halo: int = 0) -> WindowGrid:
-    """The windows of a scene for a model.
-
-    Args:
-        scene: what is mapped.
-        spec: its stride and reach decide where windows may begin and how much context is enough.
-        window: largest side of a window, margins included.
-        margin: pixels, "auto" (what shows no more, or the reach where that is less), or "exact" (the reach).
-        halo: further pixels, for what is done with the network's outputs.
-
-    Raises:
-        OptionError: the margin leaves nothing of the window, or there is no exact one.
-    """
-    if margin == "exact":
-        if spec.reach is None:
-            raise OptionError(f"{spec.architecture} sees the whole window, so no margin is exact; use --margin auto")
-        pixels = spec.reach
-    elif margin == "auto":
-        # A network that sees the whole window is given a quarter of it as context on each side.
-        pixels = min(MARGIN, spec.reach) if spec.reach is not None else min(MARGIN, window // 4)
-    elif str(margin).isdecimal():
-        pixels = int(margin)
-    else:
-        raise OptionError(f"margin is '{margin}'; it must be auto, exact, or a number of pixels")
-    around = WindowGrid(1, 1, 1, pixels + halo, spec.stride).margin
-    core = (window - 2 * around) // spec.stride * spec.stride
-    if core < spec.stride:
-        least = 2 * around + spec.stride
-        raise OptionError(
-            f"a window of {window} pixels has no core with a margin of {around}; use --window {least} or more"
-        )
-    return WindowGrid(scene.grid.height, scene.grid.width, core, around, spec.stride)
-
-
-def _core_slices(core: Window, margin: int) -> tuple[slice, slice]:
-    return slice(margin, margin + int(core.height)), slice(margin, margin + int(core.width))
+    outputs.refuse(source.files)
+    return source.open(), source.files
 
 
 def _places(model: Model, scene: Scene, asked: tuple[str, ...] | None) -> tuple[int, ...]:
@@ -212,14 +188,3 @@ def _places(model: Model, scene: Scene, asked: tuple[str, ...] | None) -> tuple[
             f"({', '.join(model.spec.bands)}); name them in this order"
         )
     return places
-
-
-def _result(
-    output: Path, scene: Scene, spec: ModelSpec, counts: npt.NDArray[np.int64], seconds: float, network: float
-) -> PredictResult:
-    mapped = int(counts[: len(spec.legend)].sum())
-    if mapped == 0:
-        logger.warning("%s has no valid pixel; the map is nodata all over", scene.name)
-    shares = {name: float(counts[i]) / max(mapped, 1) for i, name in enumerate(spec.legend.names)}
-    empty = float(counts[IGNORE]) / float(counts.sum())
-    return PredictResult(str(output), scene.grid.height, scene.grid.width, shares, empty, seconds, network)

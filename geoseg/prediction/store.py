@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from typing import IO
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,9 +48,7 @@ class Store:
         self._arrays = {"labels": _Array(folder / "labels.bin", (height, width), np.uint8)}
         if classes:
             # Rows first, so that a band of them lies together.
-            self._arrays["probabilities"] = _Array(
-                folder / "probabilities.bin", (height, classes, width), np.float16
-            )
+            self._arrays["probabilities"] = _Array(folder / "probabilities.bin", (height, classes, width), np.float16)
         self.done = self._verified()
 
     @property
@@ -77,9 +74,9 @@ class Store:
             os.fsync(file.fileno())
         self.done = stop
 
-    def labels(self, rows: slice) -> npt.NDArray[np.uint8]:
-        """Class indices (rows, width)."""
-        return self._arrays["labels"].read(np.s_[rows])
+    def labels(self, rows: slice, cols: slice = slice(None)) -> npt.NDArray[np.uint8]:
+        """Class indices (rows, cols)."""
+        return self._arrays["labels"].read(np.s_[rows, cols])
 
     def probabilities(self, rows: slice, cols: slice = slice(None)) -> npt.NDArray[np.float32]:
         """Probabilities (classes, rows, cols)."""

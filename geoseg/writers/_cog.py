@@ -1,8 +1,9 @@
-"""Cloud-optimised GeoTIFFs of any size, written row by row and read back."""
+"""Cloud-optimised GeoTIFFs of any size, written block by block and read back."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,6 +20,8 @@ from geoseg.output import Workspace
 from geoseg.raster import GDAL_ERRORS, create_raster, first_line, gdal_settings, open_raster
 
 BLOCK = 512
+WIDE = 4 * BLOCK
+"""Columns that are written at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,11 @@ class Layout:
 
 
 class CogWriter:
-    """Writes a raster row by row from the top, in memory that does not grow with it.
+    """Writes a raster in windows of whole blocks, in memory that does not grow with it.
 
-    The rows go into a tiled GeoTIFF on disk, which is then copied to a cloud-optimised one (GDAL's own driver would
-    hold all of it in memory). The checksum of every strip of rows is compared with what is read back: GDAL does not
-    always tell of a full disk.
+    The windows go into a tiled GeoTIFF on disk, which is then copied to a cloud-optimised one (GDAL's own driver would
+    hold all of it in memory). The checksum of every window is compared with what is read back: GDAL does not always
+    tell of a full disk.
 
     Use as a context manager inside `geoseg.output.new_output`; on leaving without an error `workspace.main` is
     complete.
@@ -56,9 +59,7 @@ class CogWriter:
     def __init__(self, workspace: Workspace, grid: Grid, layout: Layout, tags: dict[str, str]) -> None:
         self._workspace, self._grid, self._layout, self._tags = workspace, grid, layout, tags
         self._plain = workspace.scratch("rows.tif")
-        self._pending: npt.NDArray[Any] = np.empty((len(layout.names), 0, grid.width), layout.dtype)
-        self._row = 0
-        self._checksums: list[int] = []
+        self._checksums: dict[tuple[int, int, int, int], int] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> CogWriter:
@@ -89,36 +90,32 @@ class CogWriter:
                 self._dataset.set_band_description(band, name)
         return self
 
-    def write_rows(self, values: npt.NDArray[Any]) -> None:
-        """Append rows (bands, rows, width)."""
-        self._pending = np.concatenate([self._pending, values], axis=1)
-        while self._pending.shape[1] >= BLOCK:
-            self._write(self._pending[:, :BLOCK])
-            self._pending = self._pending[:, BLOCK:]
+    def windows(self) -> Iterator[Window]:
+        """Windows that cover the raster and may be written one by one, in any order."""
+        for row in range(0, self._grid.height, BLOCK):
+            for col in range(0, self._grid.width, WIDE):
+                yield Window(col, row, min(WIDE, self._grid.width - col), min(BLOCK, self._grid.height - row))
+
+    def write(self, window: Window, values: npt.NDArray[Any]) -> None:
+        """Write (bands, rows, cols) into one of the windows."""
+        try:
+            with gdal_settings():
+                self._dataset.write(values, window=window)
+        except GDAL_ERRORS as error:
+            raise self._unwritten(error) from error
+        self._checksums[window.flatten()] = zlib.crc32(np.ascontiguousarray(values).tobytes())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._stack:
-            if kind is None and self._pending.shape[1]:
-                self._write(self._pending)
+        self._stack.close()
         if kind is not None:
             return
-        if self._row != self._grid.height:
-            raise OutputError(f"{self._workspace.target}: {self._row} of {self._grid.height} rows were written")
+        if missing := {window.flatten() for window in self.windows()} - set(self._checksums):
+            raise OutputError(f"{self._workspace.target}: {len(missing)} of its parts were not written")
         self._optimise()
         self._verify()
         self._plain.unlink()
-
-    def _write(self, rows: npt.NDArray[Any]) -> None:
-        window = Window(0, self._row, self._grid.width, rows.shape[1])
-        try:
-            with gdal_settings():
-                self._dataset.write(rows, window=window)
-        except GDAL_ERRORS as error:
-            raise self._unwritten(error) from error
-        self._checksums.append(zlib.crc32(np.ascontiguousarray(rows).tobytes()))
-        self._row += rows.shape[1]
 
     def _optimise(self) -> None:
         try:
@@ -143,15 +140,13 @@ class CogWriter:
         with open_raster(self._workspace.main, error=OutputError) as dataset:
             if (dataset.height, dataset.width) != self._grid.shape or dataset.nodata != self._layout.nodata:
                 raise OutputError(f"{self._workspace.target}: what was read back differs from what was written")
-            for number, checksum in enumerate(self._checksums):
-                row = number * BLOCK
-                window = Window(0, row, self._grid.width, min(BLOCK, self._grid.height - row))
+            for place, checksum in self._checksums.items():
                 try:
                     with gdal_settings():
-                        rows = dataset.read(window=window)
+                        values = dataset.read(window=Window(*place))
                 except GDAL_ERRORS as error:
                     raise OutputError(f"{self._workspace.target}: cannot be read back: {first_line(error)}") from error
-                if zlib.crc32(rows.tobytes()) != checksum:
+                if zlib.crc32(values.tobytes()) != checksum:
                     raise OutputError(
-                        f"{self._workspace.target}: rows from {row} on were not written whole; is the disk full?"
+                        f"{self._workspace.target}: rows from {place[1]} on were not written whole; is the disk full?"
                     )

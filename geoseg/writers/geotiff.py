@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,6 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 import numpy.typing as npt
+from rasterio.windows import Window
 
 from geoseg.class_raster import LEGEND_TAG
 from geoseg.grid import Grid
@@ -27,7 +29,7 @@ def beside(target: Path) -> tuple[str, str]:
 
 
 class MapWriter:
-    """Writes a map row by row from the top, see `CogWriter`, with names, colours and a style beside it.
+    """Writes a map window by window, see `CogWriter`, with names, colours and a style beside it.
 
     Use as a context manager inside `geoseg.output.new_output`; on leaving without an error `workspace.main` and its
     sidecars are complete.
@@ -43,9 +45,13 @@ class MapWriter:
         self._cog.__enter__()
         return self
 
-    def write_rows(self, indices: npt.NDArray[np.uint8]) -> None:
-        """Append class indices (rows, width), `IGNORE` where there is no class."""
-        self._cog.write_rows(self._legend.decode(indices)[None])
+    def windows(self) -> Iterator[Window]:
+        """Windows that cover the map and may be written one by one."""
+        return self._cog.windows()
+
+    def write(self, window: Window, indices: npt.NDArray[np.uint8]) -> None:
+        """Write class indices (rows, cols) into one of the windows, `IGNORE` where there is no class."""
+        self._cog.write(window, self._legend.decode(indices)[None])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -58,7 +64,7 @@ class MapWriter:
 
 
 class ShareWriter:
-    """Writes bands of values from 0 to 1, such as probabilities, row by row from the top, see `CogWriter`.
+    """Writes bands of values from 0 to 1, such as probabilities, window by window, see `CogWriter`.
 
     They are kept as bytes from 0 to 250 with the scale that turns them back, 255 where there is no data.
     """
@@ -71,11 +77,11 @@ class ShareWriter:
         self._cog.__enter__()
         return self
 
-    def write_rows(self, shares: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
-        """Append shares (bands, rows, width) from 0 to 1, of which only those at `valid` (rows, width) count."""
+    def write(self, window: Window, shares: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
+        """Write shares (bands, rows, cols) from 0 to 1, of which only those at `valid` (rows, cols) count."""
         steps = np.rint(np.clip(shares, 0, 1) * SHARE_STEPS).astype(np.uint8)
         steps[:, ~valid] = SHARE_NODATA
-        self._cog.write_rows(steps)
+        self._cog.write(window, steps)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,3 +1,7 @@
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -9,15 +13,18 @@ from rasterio.windows import Window
 
 import geoseg
 from conftest import Constant, model_of
+from geoseg import progress
 from geoseg.errors import BandMismatchError, ModelError, OptionError, OutputError, OutputExistsError, SceneError
-from geoseg.grid import WindowGrid
+from geoseg.grid import Grid, WindowGrid
 from geoseg.legend import IGNORE
 from geoseg.models import build
 from geoseg.models._network import SegmentationNetwork, measure_reach
 from geoseg.prediction.crf import CrfOptions
-from geoseg.prediction.forward import Forwarder
-from geoseg.prediction.predict import predict_rows, window_grid
-from geoseg.prediction.stitch import RowStitcher
+from geoseg.prediction.engine import Job, fill
+from geoseg.prediction.forward import TorchNetwork
+from geoseg.prediction.layout import Request, WindowLayout, plan
+from geoseg.prediction.pipeline import Timing
+from geoseg.prediction.store import Store
 from geoseg.prediction.windows import read_window
 from geoseg.scene import ArrayScene
 from geoseg.statistics import BandStatistics
@@ -25,9 +32,19 @@ from geoseg.statistics import BandStatistics
 CPU = torch.device("cpu")
 
 
-def labels_of(scene, model, **grid):
-    windows = WindowGrid(*scene.grid.shape, **grid)
-    return np.concatenate(list(predict_rows(scene, Forwarder(model, CPU), windows, tuple(range(len(scene.bands))))))
+def stored(scene, model, layout, classes=0, network=None):
+    """The map of a scene in a store, with probabilities when classes are given."""
+    with tempfile.TemporaryDirectory() as folder, progress.bar("", 1, "MP") as bar:
+        store = Store(Path(folder) / "map", *scene.grid.shape, classes)
+        job = Job(scene, tuple(range(len(scene.bands))), model.spec, layout)
+        fill(store, job, network or TorchNetwork(model, CPU), bar, Timing(), bool(classes))
+        assert store.is_complete
+        everything = slice(None)
+        return store.labels(everything), store.probabilities(everything) if classes else None
+
+
+def labels_of(scene, model, fade=0, **grid):
+    return stored(scene, model, WindowLayout.of(WindowGrid(*scene.grid.shape, **grid), fade))[0]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 700), (257, 1000), (2000, 2000)])
@@ -58,26 +75,22 @@ def local_model():
     return model_of(network, 2, 3, reach=measure_reach(network, 2))
 
 
-def test_stitched_windows_equal_the_single_pass(local_model):
-    rng = np.random.default_rng(1)
-    scene = ArrayScene(rng.normal(size=(2, 300, 410)).astype(np.float32))
-    margin, stride = local_model.spec.reach, local_model.spec.stride
-    places, statistics = (0, 1), local_model.spec.statistics
-    forwarder = Forwarder(local_model, CPU)
-    stitched = np.full((3, 300, 410), np.nan, np.float32)
-    grid = WindowGrid(300, 410, core=96, margin=margin, stride=stride)
-    assert len(grid) > 9
-    for core in grid:
-        values, _ = read_window(scene, grid.window(core), places, statistics)
-        inside = (slice(grid.margin, grid.margin + core.height), slice(grid.margin, grid.margin + core.width))
-        stitched[(slice(None), *core.toslices())] = forwarder.probabilities(values)[(slice(None), *inside)]
-    whole = WindowGrid(300, 410, core=10_000, margin=margin, stride=stride)
-    assert len(whole) == 1
-    values, _ = read_window(scene, whole.window(next(iter(whole))), places, statistics)
-    inside = (slice(whole.margin, whole.margin + 300), slice(whole.margin, whole.margin + 410))
-    single = forwarder.probabilities(values)[(slice(None), *inside)].numpy()
-    assert np.abs(stitched - single).max() < 1e-4
-    assert single.std() > 0.01
+@pytest.mark.parametrize("blend", ["none", "hann"])
+def test_stitched_windows_equal_the_single_pass(local_model, blend):
+    values = np.random.default_rng(1).normal(size=(2, 300, 410)).astype(np.float32)
+    scene = ArrayScene(values, np.random.default_rng(2).random((300, 410)) > 0.02)
+    reach = local_model.spec.reach
+    # The fade lies within half of the margin, so that all that counts has its whole context.
+    many = plan(scene.grid, local_model.spec, Request(window=4 * reach + 96, margin=2 * reach, blend=blend), 1.0)
+    one = plan(scene.grid, local_model.spec, Request(window=10_000, margin=reach), 1.0)
+    assert len(many.grid) > 9 > len(one.grid) == 1
+    assert many.fades == (blend == "hann")
+    labels, probabilities = stored(scene, local_model, many, 3)
+    wanted, single = stored(scene, local_model, one, 3)
+    known = labels != IGNORE
+    assert (labels == wanted).mean() > 0.9999
+    assert np.abs(probabilities - single)[:, known].max() < 1e-3  # half precision, as kept
+    assert single[:, known].std() > 0.01
 
 
 def test_windows_off_the_stride_would_not(local_model):
@@ -91,20 +104,23 @@ def test_windows_off_the_stride_would_not(local_model):
     assert (whole == shifted).mean() < 0.99
 
 
-def test_windows_of_the_crf_agree_with_the_single_pass(local_model):
+def test_the_crf_of_windows_is_that_of_the_whole(local_model, write_scene, tmp_path, monkeypatch):
     values = np.random.default_rng(1).normal(size=(2, 150, 210)).astype(np.float32)
-    valid = np.random.default_rng(2).random((150, 210)) > 0.05
-    scene, crf = ArrayScene(values, valid), CrfOptions(iterations=3, radius=3, dilation=2)
-
-    def mapped(window, crf):
-        grid = window_grid(scene, local_model.spec, window, "exact", crf.halo if crf else 0)
-        return len(grid), np.concatenate(list(predict_rows(scene, Forwarder(local_model, CPU, crf), grid, (0, 1))))
-
-    (one, whole), (many, stitched) = mapped(1000, crf), mapped(2 * (local_model.spec.reach + crf.halo) + 80, crf)
-    assert one < many
-    assert (whole == stitched).mean() > 0.9999
-    assert (whole == IGNORE).sum() == (~valid).sum()
-    assert (whole != mapped(1000, None)[1]).mean() > 0.01
+    values[0, np.random.default_rng(2).random((150, 210)) < 0.05] = -99
+    scene, crf = write_scene(values, nodata=-99), CrfOptions(iterations=3, radius=3, dilation=2)
+    found = {}
+    for side in (40, 512):
+        monkeypatch.setattr("geoseg.prediction.smooth.SIDE", side)
+        geoseg.predict(local_model, scene, tmp_path / f"{side}.tif", crf=crf, window=10_000)
+        with rasterio.open(tmp_path / f"{side}.tif") as mapped:
+            found[side] = mapped.read(1)
+    geoseg.predict(local_model, scene, tmp_path / "rough.tif", window=10_000)
+    with rasterio.open(tmp_path / "rough.tif") as mapped:
+        rough = mapped.read(1)
+        assert ((rough == mapped.nodata) == (values == -99).any(0)).all()
+        assert ((found[40] == mapped.nodata) == (values == -99).any(0)).all()
+    assert (found[40] == found[512]).mean() > 0.9999
+    assert (found[512] != rough).mean() > 0.01
 
 
 def test_the_crf_mends_single_pixels(write_scene, tmp_path):
@@ -150,15 +166,6 @@ def test_the_scene_is_reflected_at_its_edges():
     assert valid.all()
 
 
-def test_rows_come_out_as_soon_as_they_are_complete():
-    stitcher = RowStitcher(10)
-    assert stitcher.add(Window(0, 0, 6, 3), np.zeros((3, 6), np.uint8)) is None
-    rows = stitcher.add(Window(6, 0, 4, 3), np.ones((3, 4), np.uint8))
-    assert rows.shape == (3, 10)
-    assert rows[:, :6].max() == 0
-    assert rows[:, 6:].min() == 1
-
-
 def test_windows_without_data_are_not_computed():
     class Loud(torch.nn.Module):
         def forward(self, image):
@@ -170,24 +177,94 @@ def test_windows_without_data_are_not_computed():
 
 
 class TestMargins:
+    GRID = Grid(None, Affine.identity(), 100, 100)
+
+    def margin(self, spec, **request):
+        return plan(self.GRID, spec, Request(**request), 1.0).grid.margin
+
     def test_auto_is_the_reach_where_that_is_little(self, constant_model):
-        scene = ArrayScene(np.zeros((2, 100, 100), np.uint8))
         spec = constant_model.spec
-        assert window_grid(scene, spec, 256, "auto").margin == 0
-        assert window_grid(scene, spec, 256, "exact").margin == 0
-        assert window_grid(scene, spec, 256, 20).margin == 24
+        assert self.margin(spec, window=256) == 0
+        assert self.margin(spec, window=256, margin="exact") == 0
+        assert self.margin(spec, window=256, margin=20) == 24
+
+    def test_windows_are_as_large_as_the_memory_allows(self, constant_model):
+        grid = Grid(None, Affine.identity(), 5000, 5000)
+        for memory in (1e6, 4e6, 1e9):
+            rows, cols = plan(grid, constant_model.spec, Request(memory=int(memory), margin=16), 4.0).grid.window_shape
+            assert rows * cols * 4 <= memory
+        assert rows > 2000
 
     def test_what_cannot_be_is_said(self, constant_model):
-        from dataclasses import replace
-
-        scene = ArrayScene(np.zeros((2, 100, 100), np.uint8))
         spec = replace(constant_model.spec, reach=None)
-        with pytest.raises(OptionError, match="no margin is exact"):
-            window_grid(scene, spec, 256, "exact")
-        with pytest.raises(OptionError, match="--window 136"):
-            window_grid(scene, spec, 100, 64)
-        with pytest.raises(OptionError, match="auto, exact"):
-            window_grid(scene, spec, 256, "wide")
+        for wrong, words in (
+            ({"window": 256, "margin": "exact"}, "no margin is exact"),
+            ({"window": 100, "margin": 64}, "--window 136"),
+            ({"window": 256, "margin": "wide"}, "auto, exact"),
+            ({"window": 256, "blend": "soft"}, "auto, none or hann"),
+            ({"memory": 10_000, "margin": 64}, "--memory"),
+        ):
+            with pytest.raises(OptionError, match=words):
+                self.margin(spec, **wrong)
+
+
+class TestGoingOn:
+    """A run that was stopped is started again, and ends as if it had never been."""
+
+    @pytest.fixture
+    def scene(self, write_scene):
+        return write_scene(np.random.default_rng(0).integers(1, 200, (2, 200, 150), dtype=np.uint8))
+
+    @pytest.fixture
+    def model_file(self, local_model, tmp_path):
+        from geoseg.model import write_model
+
+        spec = replace(local_model.spec, architecture="unet", options={"encoder": "resnet18", "depth": 3})
+        write_model(tmp_path / "m.safetensors", spec, local_model.network.state_dict())
+        return tmp_path / "m.safetensors"
+
+    @pytest.mark.parametrize(
+        "options", [{"blend": "none"}, {"blend": "hann"}, {"blend": "hann", "probabilities": "p.tif", "crf": True}]
+    )
+    def test_stopped_at_any_window(self, scene, model_file, tmp_path, monkeypatch, options):
+        monkeypatch.chdir(tmp_path)
+        options = {"window": 72, "margin": 16} | options
+        further = {"probabilities": "w.tif"} if "probabilities" in options else {}
+        geoseg.predict(model_file, scene, "whole.tif", **(options | further))
+        run = TorchNetwork.probabilities if options["blend"] == "hann" else TorchNetwork.classes
+        asked = []
+        for stop in (1, 7, 12, 10_000):
+
+            def stopping(self, values, stop=stop):
+                asked[-1] += 1
+                if asked[-1] > stop:
+                    raise KeyboardInterrupt
+                return run(self, values)
+
+            asked.append(0)
+            monkeypatch.setattr(TorchNetwork, run.__name__, stopping)
+            if stop < 10_000:
+                with pytest.raises(KeyboardInterrupt):
+                    geoseg.predict(model_file, scene, "map.tif", **options)
+                assert not (tmp_path / "map.tif").exists()
+            else:
+                geoseg.predict(model_file, scene, "map.tif", **options)
+        # What was complete was not done again: but for the row that was broken off, and the one that fades into it.
+        assert asked[-1] < 15
+        for made, wanted in [("map.tif", "whole.tif"), *([("p.tif", "w.tif")] if further else [])]:
+            with rasterio.open(made) as one, rasterio.open(wanted) as other:
+                assert (one.read() == other.read()).all()
+        assert not list(tmp_path.glob(".*"))
+
+    def test_other_options_begin_anew(self, scene, model_file, tmp_path, monkeypatch, caplog):
+        def stopped(self, values):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(TorchNetwork, "probabilities", stopped)
+            geoseg.predict(model_file, scene, tmp_path / "map.tif", window=72, margin=16)
+        geoseg.predict(model_file, scene, tmp_path / "map.tif", window=88, margin=16)
+        assert "other options" in caplog.text
 
 
 class TestBadInput:
@@ -247,7 +324,7 @@ class TestBadInput:
         values = np.random.default_rng(0).integers(0, 255, (2, 600, 300), dtype=np.uint8)
         scene = write_scene(values, "cut.tif", compress="deflate", tiled=True, blockxsize=64, blockysize=64)
         scene.write_bytes(scene.read_bytes()[:-60_000])
-        with pytest.raises(SceneError, match=r"cut\.tif"):
+        with pytest.raises(SceneError, match=r"cut\.tif.*Window"):
             geoseg.predict(constant_model, scene, tmp_path / "map.tif", window=128)
         assert [p.name for p in tmp_path.iterdir()] == ["cut.tif"]
 

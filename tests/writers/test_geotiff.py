@@ -14,14 +14,14 @@ from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
 from geoseg.output import new_output
 from geoseg.writers._cog import CogWriter
-from geoseg.writers.geotiff import MapWriter, beside
+from geoseg.writers.geotiff import MapWriter, ShareWriter, beside
 
 
-def write(path, indices, legend, grid=None, step=100, **tags):
+def write(path, indices, legend, grid=None, **tags):
     grid = grid or Grid(CRS.from_user_input(UTM), CORNER, *indices.shape)
     with new_output(path, beside=beside(path)) as workspace, MapWriter(workspace, grid, legend, tags) as writer:
-        for row in range(0, len(indices), step):
-            writer.write_rows(indices[row : row + step])
+        for window in writer.windows():
+            writer.write(window, indices[window.toslices()])
 
 
 @pytest.mark.parametrize("ids", [(1, 2, 3), (0, 5, 255), (0, 1, 40_000)])
@@ -62,22 +62,43 @@ def test_names_and_colours_come_along(tmp_path):
     assert [(e.get("value"), e.get("label")) for e in entries] == [("1", "forest & <wood>"), ("4", 'the "lake"')]
 
 
+@pytest.mark.parametrize(("bands", "shape"), [(1, (30, 40)), (4, (600, 2100)), (20, (5, 5))])
+def test_shares_come_back_to_half_a_step(tmp_path, bands, shape):
+    rng = np.random.default_rng(0)
+    shares, valid = rng.random((bands, *shape), np.float32), rng.random(shape) > 0.1
+    names = tuple(f"class {number}" for number in range(bands))
+    grid = Grid(CRS.from_user_input(UTM), CORNER, *shape)
+    with new_output(tmp_path / "p.tif") as workspace, ShareWriter(workspace, grid, names, {}) as writer:
+        for window in writer._cog.windows():
+            place = window.toslices()
+            writer.write(window, shares[:, *place], valid[place])
+    with rasterio.open(tmp_path / "p.tif") as dataset:
+        assert dataset.descriptions == names
+        assert set(dataset.scales) == {1 / 250}
+        # A fourth band is no opacity, whatever GDAL makes of four bytes.
+        assert rasterio.enums.ColorInterp.alpha not in dataset.colorinterp
+        values = dataset.read(masked=True)
+        assert (values.mask == ~valid).all()
+        assert np.abs(values.data / 250 - shares)[:, valid].max() <= 0.5001 / 250
+    assert cog_validate(tmp_path / "p.tif", strict=True)[0]
+
+
 def test_without_a_crs(tmp_path):
     legend = Legend.from_names([(1, "a"), (2, "b")])
     write(tmp_path / "map.tif", np.ones((20, 20), np.uint8), legend, Grid(None, CORNER, 20, 20))
     assert open_class_raster(tmp_path / "map.tif").grid.crs is None
 
 
-def test_rows_that_are_missing_are_an_error(tmp_path):
+def test_parts_that_are_missing_are_an_error(tmp_path):
     legend = Legend.from_names([(1, "a")])
-    grid = Grid(None, CORNER, 10, 10)
+    grid = Grid(None, CORNER, 600, 10)
     path = tmp_path / "map.tif"
     with (
-        pytest.raises(OutputError, match="9 of 10 rows"),
+        pytest.raises(OutputError, match="1 of its parts"),
         new_output(path, beside=beside(path)) as workspace,
         MapWriter(workspace, grid, legend, {}) as writer,
     ):
-        writer.write_rows(np.zeros((9, 10), np.uint8))
+        writer.write(next(writer.windows()), np.zeros((512, 10), np.uint8))
     assert list(tmp_path.iterdir()) == []
 
 

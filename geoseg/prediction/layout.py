@@ -1,0 +1,163 @@
+"""Which windows a scene is mapped in: how large, how much context, how they fade into each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rasterio.windows import Window
+
+from geoseg.errors import OptionError
+from geoseg.grid import Grid, WindowGrid, round_up
+from geoseg.model import ModelSpec
+from geoseg.prediction.blend import Axis
+
+MARGIN = 128
+"""Context in pixels for models that do not say how far they look: what is deeper in a window differs in 0.02 %."""
+
+LARGEST = 4096
+"""Largest side of a window that is chosen, in pixels: beyond it the margins cost next to nothing."""
+
+BLENDS = ("auto", "none", "hann")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        window: largest side of a window in pixels, margins included; None for as large as `memory` allows.
+        margin: pixels, "auto" (what the trained network needs), or "exact" (as far as it can look).
+        blend: "hann" fades windows into each other, "none" cuts them, "auto" fades where they cannot agree exactly.
+        memory: bytes that the windows may take.
+    """
+
+    window: int | None = None
+    margin: str | int = "auto"
+    blend: str = "auto"
+    memory: int = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One window of a layout.
+
+    Attributes:
+        row, col: its place among the windows.
+        window: what is read, possibly beyond the scene.
+        rows, cols: what of the scene its results count for.
+    """
+
+    row: int
+    col: int
+    window: Window
+    rows: slice
+    cols: slice
+
+    @property
+    def kept(self) -> tuple[slice, slice]:
+        """The same within the window."""
+        top, left = int(self.window.row_off), int(self.window.col_off)
+        return (
+            slice(self.rows.start - top, self.rows.stop - top),
+            slice(self.cols.start - left, self.cols.stop - left),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLayout:
+    """The windows of a scene.
+
+    Attributes:
+        grid: their cores and margins.
+        rows, cols: where they have weight.
+    """
+
+    grid: WindowGrid
+    rows: Axis
+    cols: Axis
+
+    @classmethod
+    def of(cls, grid: WindowGrid, fade: int = 0) -> WindowLayout:
+        """Windows that fade over `fade` pixels, half of it in their margin."""
+        height, width = grid.core_shape
+        fade = min(fade, 2 * grid.margin)
+        return cls(grid, Axis.of(grid.height, height, fade), Axis.of(grid.width, width, fade))
+
+    @property
+    def fades(self) -> bool:
+        """True when windows share pixels."""
+        return any(self.rows.halves) or any(self.cols.halves)
+
+    def pieces(self, first_row: int = 0) -> Iterator[Piece]:
+        """The windows row by row, from one of the rows on."""
+        height, width = self.grid.core_shape
+        for row in range(first_row, len(self.rows)):
+            for col in range(len(self.cols)):
+                core = Window(col * width, row * height, width, height)
+                yield Piece(row, col, self.grid.window(core), self.rows.extent(row), self.cols.extent(col))
+
+    def row_at(self, done: int) -> int:
+        """The first row of windows that is needed when the pixel rows above `done` are complete."""
+        row = next((row for row in range(len(self.rows)) if self.rows.complete(row).stop > done), len(self.rows))
+        # The row before holds its share of the fade.
+        return max(row - 1, 0) if self.fades and row < len(self.rows) else row
+
+
+def plan(grid: Grid, spec: ModelSpec, request: Request, bytes_per_pixel: float) -> WindowLayout:
+    """Choose the windows of a scene for a model.
+
+    Args:
+        grid: of the scene.
+        spec: its stride, reach and measured margin decide where windows may begin and how much context is enough.
+        request: what was asked for.
+        bytes_per_pixel: memory that the network takes per pixel of a window.
+
+    Raises:
+        OptionError: no window fits into the memory, the margin leaves nothing of it, or there is no exact one.
+    """
+    if request.blend not in BLENDS:
+        raise OptionError(f"blend is '{request.blend}'; it must be {', '.join(BLENDS[:-1])} or {BLENDS[-1]}")
+    fits = int(math.sqrt(request.memory / bytes_per_pixel)) // spec.stride * spec.stride
+    window = request.window or min(LARGEST, fits)
+    margin = round_up(_margin(spec, request.margin, window), spec.stride)
+    least = 2 * margin + spec.stride
+    if request.window is None and fits < least:
+        needed = math.ceil(least**2 * bytes_per_pixel / 1e8) / 10
+        raise OptionError(
+            f"the windows may take {request.memory / 1e9:.1f} GB, and with a margin of {margin} pixels the smallest "
+            f"takes {needed:.1f} GB; give more with --memory, or a smaller --margin"
+        )
+    if window < least:
+        raise OptionError(
+            f"a window of {window} pixels has no core with a margin of {margin}; use --window {least} or more"
+        )
+    core = (window - 2 * margin) // spec.stride * spec.stride
+    windows = WindowGrid(grid.height, grid.width, core, margin, spec.stride)
+    return WindowLayout.of(windows, margin if _fades(spec, margin, request.blend) else 0)
+
+
+def _margin(spec: ModelSpec, asked: str | int, window: int) -> int:
+    if asked == "exact":
+        if spec.reach is None:
+            raise OptionError(f"{spec.architecture} sees the whole window, so no margin is exact; use --margin auto")
+        return spec.reach
+    if asked == "auto":
+        measured = getattr(spec, "margin", None)
+        if measured is None:
+            # A network that sees the whole window is given a quarter of it as context on each side.
+            measured = MARGIN if spec.reach is not None else min(MARGIN, window // 4)
+        return int(measured if spec.reach is None else min(measured, spec.reach))
+    if str(asked).isdecimal():
+        return int(asked)
+    raise OptionError(f"margin is '{asked}'; it must be auto, exact, or a number of pixels")
+
+
+def _fades(spec: ModelSpec, margin: int, blend: str) -> bool:
+    """Whether windows fade: where they agree by what was measured, a fade costs and shows nothing."""
+    if blend != "auto":
+        return blend == "hann"
+    enough = getattr(spec, "margin", None)
+    enough = (MARGIN if enough is None else enough) if spec.reach is None else min(enough or MARGIN, spec.reach)
+    return spec.reach is None or margin < enough

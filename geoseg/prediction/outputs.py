@@ -1,0 +1,107 @@
+"""The rasters that come out of a map: classes, probabilities, confidence."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geoseg.errors import OptionError, OutputError
+from geoseg.grid import Grid
+from geoseg.legend import IGNORE, Legend
+from geoseg.output import Workspace, new_output, refuse_existing
+from geoseg.prediction.store import Store
+from geoseg.writers.geotiff import EXTENSIONS, MapWriter, ShareWriter, beside
+
+CONFIDENCE = ("confidence", "margin", "certainty")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where the results go.
+
+    Attributes:
+        classes: the map.
+        probabilities: a band per class, or None.
+        confidence: three bands, see `confidence`, or None.
+        overwrite: replace what is there.
+    """
+
+    classes: Path
+    probabilities: Path | None = None
+    confidence: Path | None = None
+    overwrite: bool = False
+
+    @property
+    def further(self) -> list[Path]:
+        """Those beside the map."""
+        return [path for path in (self.probabilities, self.confidence) if path is not None]
+
+    def refuse(self, sources: tuple[str, ...]) -> None:
+        """Refuse names that cannot be, before any work.
+
+        Args:
+            sources: files that are read.
+
+        Raises:
+            OptionError: not the name of a GeoTIFF, or one name for two outputs.
+            OutputError: an output is one of the sources, or its folder cannot be written.
+            OutputExistsError: it is there already.
+        """
+        paths = [self.classes, *self.further]
+        for path in paths:
+            if path.suffix.lower() not in EXTENSIONS:
+                raise OptionError(f"{path}: a map is a GeoTIFF; name it .tif")
+            refuse_existing(path, self.overwrite, beside(path) if path == self.classes else ())
+            for source in sources:
+                if path.exists() and Path(source).exists() and path.samefile(source):
+                    raise OutputError(f"{path}: is the scene itself; choose another name")
+        if len({path.absolute() for path in paths}) != len(paths):
+            raise OptionError(f"{self.classes}: two outputs have this name; give each its own")
+
+
+def confidence(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """How sure a map is (3, rows, cols), each from 0 to 1, of class probabilities (classes, rows, cols).
+
+    The highest probability; what it is ahead of the second by; and one minus the entropy in units of its largest,
+    log(classes) (Shannon 1948).
+    """
+    first, second = np.partition(probabilities, len(probabilities) - 2, axis=0)[-2:][::-1]
+    entropy = -(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum(0) / np.log(len(probabilities))
+    return np.stack([first, first - second, 1 - entropy]).clip(0, 1).astype(np.float32)
+
+
+def write_outputs(
+    workspace: Workspace, outputs: Outputs, store: Store, grid: Grid, legend: Legend, tags: dict[str, Any]
+) -> npt.NDArray[np.int64]:
+    """Write the rasters from a complete store; returns pixels per class index (256,).
+
+    The map itself takes its name when `workspace` is left, after the others.
+    """
+    counts = np.zeros(256, np.int64)
+    with ExitStack() as stack:
+        writers = []
+        if outputs.probabilities is not None:
+            made = stack.enter_context(new_output(outputs.probabilities, overwrite=outputs.overwrite))
+            writers.append((stack.enter_context(ShareWriter(made, grid, legend.names, tags)), _same))
+        if outputs.confidence is not None:
+            made = stack.enter_context(new_output(outputs.confidence, overwrite=outputs.overwrite))
+            writers.append((stack.enter_context(ShareWriter(made, grid, CONFIDENCE, tags)), confidence))
+        classes = stack.enter_context(MapWriter(workspace, grid, legend, tags))
+        for window in classes.windows():
+            labels = store.labels(*window.toslices())
+            counts += np.bincount(labels.ravel(), minlength=256)
+            classes.write(window, labels)
+            if writers:
+                probabilities, valid = store.probabilities(*window.toslices()), labels != IGNORE
+                for writer, derive in writers:
+                    writer.write(window, derive(probabilities), valid)
+    return counts
+
+
+def _same(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return probabilities
