@@ -1,0 +1,50 @@
+"""OpenVINO, on a CPU: `pip install 'geoseg[openvino]'`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from geoseg.model import Model
+from geoseg.prediction.runtimes._graph import GraphRuntime, Infer
+
+
+def missing() -> tuple[str, ...]:
+    """Packages that are not installed."""
+    return () if find_spec("openvino") else ("openvino",)
+
+
+def open_model(
+    source: str | Path | Model, device: str = "cpu", threads: int | None = None, *, compiled: bool = False
+) -> GraphRuntime:
+    """Open a model on the CPU; there is nothing to compile. See `geoseg.prediction.runtimes.open_runtime`."""
+    return GraphRuntime(_OpenVino(), source, threads)
+
+
+class _OpenVino:
+    name = "openvino"
+
+    def versions(self) -> tuple[str, ...]:
+        return (version("openvino"),)
+
+    def write(self, body: Any, example: Any, folder: Path) -> None:
+        import openvino
+        import torch
+
+        # Traced here without the second and third run that compare the trace with itself: it is compared with torch.
+        traced = torch.jit.trace(body, example, check_trace=False)  # type: ignore[no-untyped-call]
+        shape = openvino.PartialShape([-1, example.shape[1], -1, -1])
+        graph = openvino.convert_model(traced, example_input=example, input=[shape])
+        openvino.save_model(graph, folder / "graph.xml", compress_to_fp16=False)
+
+    def load(self, folder: Path, threads: int | None) -> Infer:
+        import openvino
+
+        # On CPUs that can it would take bfloat16, and other labels with it.
+        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            options["INFERENCE_NUM_THREADS"] = threads
+        compiled = openvino.Core().compile_model(folder / "graph.xml", "CPU", options)
+        return lambda values: compiled(values, share_inputs=True, share_outputs=True)[0]
