@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+import bisect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rasterio.windows import Window
@@ -30,7 +30,7 @@ class Request:
         window: largest side of a window in pixels, margins included; None for as large as `memory` allows.
         margin: pixels, "auto" (what the trained network needs), or "exact" (as far as it can look).
         blend: "hann" fades windows into each other, "none" cuts them, "auto" fades where they cannot agree exactly.
-        memory: bytes that the windows may take.
+        memory: bytes that a window may take.
     """
 
     window: int | None = None
@@ -105,29 +105,30 @@ class WindowLayout:
         return max(row - 1, 0) if self.fades and row < len(self.rows) else row
 
 
-def plan(grid: Grid, spec: ModelSpec, request: Request, bytes_per_pixel: float) -> WindowLayout:
+def plan(grid: Grid, spec: ModelSpec, request: Request, cost: Callable[[int, int], int]) -> WindowLayout:
     """Choose the windows of a scene for a model.
 
     Args:
         grid: of the scene.
         spec: its stride, reach and measured margin decide where windows may begin and how much context is enough.
         request: what was asked for.
-        bytes_per_pixel: memory that the network takes per pixel of a window.
+        cost: bytes that a window of so many rows and columns takes.
 
     Raises:
         OptionError: no window fits into the memory, the margin leaves nothing of it, or there is no exact one.
     """
     if request.blend not in BLENDS:
         raise OptionError(f"blend is '{request.blend}'; it must be {', '.join(BLENDS[:-1])} or {BLENDS[-1]}")
-    fits = int(math.sqrt(request.memory / bytes_per_pixel)) // spec.stride * spec.stride
-    window = request.window or min(LARGEST, fits)
+    sides = range(spec.stride, max(LARGEST, spec.stride) + 1, spec.stride)
+    fits = bisect.bisect_right(sides, request.memory, key=lambda side: cost(side, side)) * spec.stride
+    window = request.window or fits
     margin = round_up(_margin(spec, request.margin, window), spec.stride)
     least = 2 * margin + spec.stride
     if request.window is None and fits < least:
-        needed = math.ceil(least**2 * bytes_per_pixel / 1e8) / 10
+        lacking = max(cost(least, least) - request.memory, 0) / 1e9
         raise OptionError(
-            f"the windows may take {request.memory / 1e9:.1f} GB, and with a margin of {margin} pixels the smallest "
-            f"takes {needed:.1f} GB; give more with --memory, or a smaller --margin"
+            f"no window fits into the memory: the smallest, of {least} pixels with a margin of {margin}, takes "
+            f"{lacking:.2f} GB more; give that much more with --memory, or a smaller --margin"
         )
     if window < least:
         raise OptionError(

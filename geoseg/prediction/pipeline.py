@@ -12,8 +12,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_DEPTH = 2
-"""Things that may wait between two stages: one that is being used, and one that comes next."""
+_DEPTH = 1
+"""Things that wait between two stages; one more is being made, and one is in use."""
 
 
 @dataclass(slots=True)

@@ -32,6 +32,11 @@ from geoseg.statistics import BandStatistics
 CPU = torch.device("cpu")
 
 
+def pixels(rows, cols):
+    """What a window costs, where nothing else is asked."""
+    return rows * cols
+
+
 def stored(scene, model, layout, classes=0, network=None):
     """The map of a scene in a store, with probabilities when classes are given."""
     with tempfile.TemporaryDirectory() as folder, progress.bar("", 1, "MP") as bar:
@@ -81,8 +86,8 @@ def test_stitched_windows_equal_the_single_pass(local_model, blend):
     scene = ArrayScene(values, np.random.default_rng(2).random((300, 410)) > 0.02)
     reach = local_model.spec.reach
     # The fade lies within half of the margin, so that all that counts has its whole context.
-    many = plan(scene.grid, local_model.spec, Request(window=4 * reach + 96, margin=2 * reach, blend=blend), 1.0)
-    one = plan(scene.grid, local_model.spec, Request(window=10_000, margin=reach), 1.0)
+    many = plan(scene.grid, local_model.spec, Request(window=4 * reach + 96, margin=2 * reach, blend=blend), pixels)
+    one = plan(scene.grid, local_model.spec, Request(window=10_000, margin=reach), pixels)
     assert len(many.grid) > 9 > len(one.grid) == 1
     assert many.fades == (blend == "hann")
     labels, probabilities = stored(scene, local_model, many, 3)
@@ -180,7 +185,7 @@ class TestMargins:
     GRID = Grid(None, Affine.identity(), 100, 100)
 
     def margin(self, spec, **request):
-        return plan(self.GRID, spec, Request(**request), 1.0).grid.margin
+        return plan(self.GRID, spec, Request(**request), pixels).grid.margin
 
     def test_auto_is_the_reach_where_that_is_little(self, constant_model):
         spec = constant_model.spec
@@ -191,8 +196,8 @@ class TestMargins:
     def test_windows_are_as_large_as_the_memory_allows(self, constant_model):
         grid = Grid(None, Affine.identity(), 5000, 5000)
         for memory in (1e6, 4e6, 1e9):
-            rows, cols = plan(grid, constant_model.spec, Request(memory=int(memory), margin=16), 4.0).grid.window_shape
-            assert rows * cols * 4 <= memory
+            rows, cols = plan(grid, constant_model.spec, Request(memory=int(memory), margin=16), pixels).grid.window_shape
+            assert pixels(rows, cols) <= memory
         assert rows > 2000
 
     def test_what_cannot_be_is_said(self, constant_model):
