@@ -43,6 +43,8 @@ class ModelSpec:
         stride: pixels between the network's coarsest samples.
         chip_size: side of the training chips, in pixels.
         training: how it was made: chips, split, options, scores, versions.
+        agreeing_reach: of a network that takes one mean over its window, the reach with other means on which windows
+            agree, by their names, "chip" and "scene"; see `geoseg.models._context`.
     """
 
     architecture: str
@@ -55,6 +57,7 @@ class ModelSpec:
     stride: int
     chip_size: int
     training: dict[str, Any] = field(default_factory=dict)
+    agreeing_reach: dict[str, int] = field(default_factory=dict)
 
     @property
     def context(self) -> str:
@@ -88,7 +91,12 @@ class ModelSpec:
 
     def _require_sense(self) -> None:
         """Raise ValueError or TypeError for values that no training writes."""
-        for value, may_lack in ((self.reach, True), (self.stride, False), (self.chip_size, False)):
+        for value, may_lack in (
+            (self.reach, True),
+            *((reach, False) for reach in self.agreeing_reach.values()),
+            (self.stride, False),
+            (self.chip_size, False),
+        ):
             if not (may_lack and value is None) and (
                 isinstance(value, bool) or not isinstance(value, int) or value < 0
             ):

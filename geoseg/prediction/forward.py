@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from geoseg.model import Model
+from geoseg.models._context import agreeing, pooled_features
 from geoseg.prediction.crf import CrfOptions, refine
 
 
@@ -23,14 +27,30 @@ class Forwarder:
         self._network = model.network.eval().to(device).to(memory_format=torch.channels_last)
         self._device = device
 
-    @torch.inference_mode()
     def probabilities(self, values: npt.NDArray[np.float32]) -> torch.Tensor:
         """Class probabilities (classes, rows, cols) of scaled bands (bands, rows, cols)."""
+        return self._run(self._network, values).softmax(0)
+
+    def pooled_features(self, values: npt.NDArray[np.float32]) -> torch.Tensor:
+        """What the network takes the mean of (C, h, w), see `geoseg.models._context`, of scaled bands."""
+        start = time.monotonic()
+        features = self._run(partial(pooled_features, self._network), values)
+        self.seconds += time.monotonic() - start
+        return features
+
+    @contextmanager
+    def agreeing(self, mean: torch.Tensor | None) -> Iterator[None]:
+        """Let windows agree, by this mean of the scene (C,) or by running means; see `geoseg.models._context`."""
+        fixed = None if mean is None else mean.float().to(self._device)
+        with agreeing(self._network, self.spec.chip_size, fixed):
+            yield
+
+    @torch.inference_mode()
+    def _run(self, part: Callable[[torch.Tensor], torch.Tensor], values: npt.NDArray[np.float32]) -> torch.Tensor:
+        """What a part of the network gives for one image, in float32."""
         image = torch.from_numpy(values)[None].to(self._device, memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
-            logits = self._network(image)
-        probabilities: torch.Tensor = logits[0].float().softmax(0)
-        return probabilities
+            return part(image)[0].float()
 
     def classes(
         self, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], kept: tuple[slice, slice]

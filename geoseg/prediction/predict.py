@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.windows import Window
 
 from geoseg import progress
 from geoseg.device import choose_device
@@ -20,10 +19,11 @@ from geoseg.grid import WindowGrid
 from geoseg.legend import IGNORE
 from geoseg.model import Model, ModelSpec, load_model
 from geoseg.output import new_output, refuse_existing
+from geoseg.prediction.context import GlobalContext, agreeing_windows, choose_context
 from geoseg.prediction.crf import CrfOptions
 from geoseg.prediction.forward import Forwarder
 from geoseg.prediction.stitch import RowStitcher
-from geoseg.prediction.windows import read_window
+from geoseg.prediction.windows import core_slices, read_window
 from geoseg.readers import ReadOptions, Words, find_source
 from geoseg.scene import Scene, band_places, warn_of_no_crs
 from geoseg.writers.geotiff import EXTENSIONS, MapWriter, beside
@@ -73,6 +73,7 @@ def predict(
     *,
     window: int = WINDOW,
     margin: str | int = "auto",
+    global_context: GlobalContext = "auto",
     crf: CrfOptions | bool = False,
     device: str = "auto",
     overwrite: bool = False,
@@ -86,6 +87,9 @@ def predict(
         output: the map to make, `.tif`: a cloud-optimised GeoTIFF on the scene's grid.
         window: side of the windows that the network sees, in pixels, margins included.
         margin: context on each side of what is kept: pixels, "auto", or "exact" for as far as the network can look.
+        global_context: what a network that takes a mean over its window is to take it over instead, so that windows
+            agree: "chip" for what is around a pixel, as far as a training chip goes, "scene" for the whole scene, found
+            in a first pass, or "tile" for each window, which then do not agree; "auto" for "chip" where it can be.
         crf: smooth the map along the edges of the image, True with the defaults of `CrfOptions`. Its own context comes
             on top of the margin, so that windows agree as they do without it.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -108,7 +112,8 @@ def predict(
     bands = reading.get("bands")
     places = _places(loaded, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
     smoothing = (CrfOptions() if crf else None) if isinstance(crf, bool) else crf
-    grid = window_grid(opened, loaded.spec, window, margin, smoothing.halo if smoothing else 0)
+    context, reach = choose_context(loaded, global_context)
+    grid = window_grid(opened, replace(loaded.spec, reach=reach), window, margin, smoothing.halo if smoothing else 0)
     counts = np.zeros(256, np.int64)
     forwarder = Forwarder(loaded, choose_device(device), smoothing)
     tags = {
@@ -116,12 +121,14 @@ def predict(
         "scene": opened.name,
         "architecture": loaded.spec.architecture,
         "options": {"window": list(grid.window_shape), "margin": grid.margin, "bands": list(opened.bands)}
+        | ({"global_context": context} if loaded.spec.context == "global" else {})
         | ({"crf": asdict(smoothing)} if smoothing else {}),
     }
     megapixels = opened.grid.height * opened.grid.width / 1e6
     made = new_output(output, overwrite=overwrite, beside=beside(output))
     with (
         made as workspace,
+        agreeing_windows(opened, forwarder, grid, places, context),
         progress.bar("Predicting", megapixels, "MP") as bar,
         MapWriter(workspace, opened.grid, loaded.spec.legend, tags) as writer,
     ):
@@ -152,7 +159,7 @@ def predict_rows(
     stitcher = RowStitcher(scene.grid.width)
     for core in grid:
         values, valid = read_window(scene, grid.window(core), places, forwarder.spec.statistics)
-        kept = _core_slices(core, grid.margin)
+        kept = core_slices(core, grid.margin)
         inside = valid[kept]
         if inside.any():
             labels = np.where(inside, forwarder.classes(values, valid, kept), np.uint8(IGNORE))
@@ -170,7 +177,8 @@ def window_grid(scene: Scene, spec: ModelSpec, window: int, margin: str | int, h
         scene: what is mapped.
         spec: its stride and reach decide where windows may begin and how much context is enough.
         window: largest side of a window, margins included.
-        margin: pixels, "auto" (what shows no more, or the reach where that is less), or "exact" (the reach).
+        margin: pixels, "auto" (what shows no more, at most a quarter of the window and the reach), or "exact" (the
+            reach).
         halo: further pixels, for what is done with the network's outputs.
 
     Raises:
@@ -178,11 +186,14 @@ def window_grid(scene: Scene, spec: ModelSpec, window: int, margin: str | int, h
     """
     if margin == "exact":
         if spec.reach is None:
-            raise OptionError(f"{spec.architecture} sees the whole window, so no margin is exact; use --margin auto")
+            hint = ", or --global-context chip" if spec.agreeing_reach else ""
+            raise OptionError(
+                f"{spec.architecture} sees the whole window, so no margin is exact; use --margin auto{hint}"
+            )
         pixels = spec.reach
     elif margin == "auto":
-        # A network that sees the whole window is given a quarter of it as context on each side.
-        pixels = min(MARGIN, spec.reach) if spec.reach is not None else min(MARGIN, window // 4)
+        # More than a quarter on each side would leave less than a quarter of a window's work as its core.
+        pixels = min(MARGIN, window // 4, MARGIN if spec.reach is None else spec.reach)
     elif str(margin).isdecimal():
         pixels = int(margin)
     else:
@@ -195,10 +206,6 @@ def window_grid(scene: Scene, spec: ModelSpec, window: int, margin: str | int, h
             f"a window of {window} pixels has no core with a margin of {around}; use --window {least} or more"
         )
     return WindowGrid(scene.grid.height, scene.grid.width, core, around, spec.stride)
-
-
-def _core_slices(core: Window, margin: int) -> tuple[slice, slice]:
-    return slice(margin, margin + int(core.height)), slice(margin, margin + int(core.width))
 
 
 def _places(model: Model, scene: Scene, asked: tuple[str, ...] | None) -> tuple[int, ...]:

@@ -36,6 +36,11 @@ def read_window(
     return _reflect(scaled, ((0, 0), *around)), _reflect(valid, around)
 
 
+def core_slices(core: Window, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of a window that are its core."""
+    return slice(margin, margin + int(core.height)), slice(margin, margin + int(core.width))
+
+
 def _inside(window: Window, grid: Grid) -> Window:
     top, left = max(window.row_off, 0), max(window.col_off, 0)
     bottom = min(window.row_off + window.height, grid.height)
