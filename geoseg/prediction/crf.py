@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from geoseg import registry
 from geoseg.errors import OptionError
 
 _FLOOR = 1e-6
@@ -62,10 +64,29 @@ class CrfOptions:
             if not 0 < sigma < math.inf:
                 raise OptionError(f"{name} of the CRF is {sigma}; it must be more than 0")
 
+    @classmethod
+    def parse(cls, text: str) -> CrfOptions:
+        """Options written as "iterations=5,radius=4"; what is not named keeps its default.
+
+        Raises:
+            OptionError: no such option, or a number that it cannot be.
+        """
+        defaults = {field.name: field.default for field in fields(cls)}
+        given = registry.assignments(text, tuple(defaults), "the CRF")
+        return cls(**{name: _number(name, value, type(defaults[name])) for name, value in given.items()})
+
     @property
     def halo(self) -> int:
         """Pixels to one side that a result depends on: r * d * T."""
         return self.radius * self.dilation * self.iterations
+
+
+def _number(name: str, text: str, kind: Any) -> Any:
+    try:
+        return kind(text)
+    except ValueError as error:
+        what = "a whole number" if kind is int else "a number"
+        raise OptionError(f"{name} of the CRF is '{text}'; it must be {what}") from error
 
 
 def refine(probabilities: Tensor, image: Tensor, valid: Tensor, options: CrfOptions) -> Tensor:

@@ -82,9 +82,8 @@ def test_with_means_of_their_own_they_do_not(model, scene):
 
 
 def test_a_feature_counts_as_often_as_it_has_valid_pixels(model, scene):
-    # Any margin will do, as long as the windows that are compared see the same.
-    forwarder, margin, stride = Forwarder(model, torch.device("cpu")), 416, model.spec.stride
-    whole = WindowGrid(*SIZE, core=1000, margin=margin, stride=stride)
+    forwarder, stride = Forwarder(model, torch.device("cpu")), model.spec.stride
+    whole = WindowGrid(*SIZE, core=1000, margin=model.spec.agreeing_reach["scene"], stride=stride)
     values, _ = read_window(scene, whole.window(next(iter(whole))), (0, 1), model.spec.statistics)
     with torch.inference_mode():
         features = pooled_features(model.network, torch.from_numpy(values)[None])[0].double().numpy()
