@@ -64,6 +64,14 @@ class ModelSpec:
         """What the network sees: "local" when windows can be made to agree exactly, "global" when all of the window."""
         return "global" if self.reach is None else "local"
 
+    @property
+    def sees(self) -> str:
+        """How far the network looks, in words."""
+        if self.reach is not None:
+            return f"{self.reach} pixels to each side"
+        others = ", ".join(f"{pixels} with --global-context {name}" for name, pixels in self.agreeing_reach.items())
+        return f"the whole window ({others}, in pixels to each side)" if others else "the whole window"
+
     def match(self, scene_bands: tuple[str, ...], scene_name: str, model_name: str) -> tuple[int, ...]:
         """Where each of the model's bands is among a scene's.
 
