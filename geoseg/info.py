@@ -124,7 +124,7 @@ def _model_facts(path: Path) -> dict[str, Any]:
         "bands": list(spec.bands),
         "classes": _classes(spec.legend.to_dict()),
         "pixel": f"{spec.ground_sample_distance:.4g} m" if spec.ground_sample_distance else "unknown",
-        "context": f"local, {spec.reach} pixels to each side" if spec.reach is not None else "global, the whole window",
+        "context": f"{spec.context}, {spec.sees}",
         "stride": spec.stride,
         "chip_size": spec.chip_size,
         "validation_mean_iou": validation.get("mean_iou"),

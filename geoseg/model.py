@@ -43,6 +43,8 @@ class ModelSpec:
         stride: pixels between the network's coarsest samples.
         chip_size: side of the training chips, in pixels.
         training: how it was made: chips, split, options, scores, versions.
+        agreeing_reach: of a network that takes one mean over its window, the reach with other means on which windows
+            agree, by their names, "chip" and "scene"; see `geoseg.models._context`.
     """
 
     architecture: str
@@ -55,11 +57,20 @@ class ModelSpec:
     stride: int
     chip_size: int
     training: dict[str, Any] = field(default_factory=dict)
+    agreeing_reach: dict[str, int] = field(default_factory=dict)
 
     @property
     def context(self) -> str:
         """What the network sees: "local" when windows can be made to agree exactly, "global" when all of the window."""
         return "global" if self.reach is None else "local"
+
+    @property
+    def sees(self) -> str:
+        """How far the network looks, in words."""
+        if self.reach is not None:
+            return f"{self.reach} pixels to each side"
+        others = ", ".join(f"{pixels} with --global-context {name}" for name, pixels in self.agreeing_reach.items())
+        return f"the whole window ({others}, in pixels to each side)" if others else "the whole window"
 
     def match(self, scene_bands: tuple[str, ...], scene_name: str, model_name: str) -> tuple[int, ...]:
         """Where each of the model's bands is among a scene's.
@@ -86,9 +97,28 @@ class ModelSpec:
             )
         return tuple(range(len(self.bands)))
 
+    def check(self, scene: Scene, model_name: str) -> tuple[int, ...]:
+        """Refuse a scene that does not fit, before any work; see `match`.
+
+        A scene whose pixels are of another size on the ground is let pass with a warning.
+        """
+        places = self.match(scene.bands, scene.name, model_name)
+        ours, theirs = self.ground_sample_distance, scene.grid.ground_sample_distance
+        if ours and theirs and not 0.5 <= theirs / ours <= 2:
+            logger.warning(
+                "%s has pixels of %.3g m and %s was trained on %.3g m; expect a poor map",
+                scene.name, theirs, model_name, ours,
+            )  # fmt: skip
+        return places
+
     def _require_sense(self) -> None:
         """Raise ValueError or TypeError for values that no training writes."""
-        for value, may_lack in ((self.reach, True), (self.stride, False), (self.chip_size, False)):
+        for value, may_lack in (
+            (self.reach, True),
+            *((reach, False) for reach in self.agreeing_reach.values()),
+            (self.stride, False),
+            (self.chip_size, False),
+        ):
             if not (may_lack and value is None) and (
                 isinstance(value, bool) or not isinstance(value, int) or value < 0
             ):
@@ -139,20 +169,6 @@ class Model:
     name: str
     spec: ModelSpec
     network: SegmentationNetwork
-
-    def check(self, scene: Scene) -> tuple[int, ...]:
-        """Refuse a scene that does not fit, before any work; see `ModelSpec.match`.
-
-        A scene whose pixels are of another size on the ground is let pass with a warning.
-        """
-        places = self.spec.match(scene.bands, scene.name, self.name)
-        ours, theirs = self.spec.ground_sample_distance, scene.grid.ground_sample_distance
-        if ours and theirs and not 0.5 <= theirs / ours <= 2:
-            logger.warning(
-                "%s has pixels of %.3g m and %s was trained on %.3g m; expect a poor map",
-                scene.name, theirs, self.name, ours,
-            )  # fmt: skip
-        return places
 
 
 def versions() -> dict[str, str]:

@@ -44,3 +44,30 @@ def suggestion(name: str, known: tuple[str, ...] | list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     listing = f"There are: {', '.join(known)}"
     return f"did you mean '{near[0]}'? {listing}" if near else listing
+
+
+def assignments(text: str, known: tuple[str, ...] | list[str], owner: str) -> dict[str, str]:
+    """Options written as "name=value,name=value".
+
+    >>> assignments("radius=4, spread=2.5", ("radius", "spread"), "the CRF")
+    {'radius': '4', 'spread': '2.5'}
+
+    Args:
+        text: what was written; empty for none.
+        known: the names there are.
+        owner: whose options they are, for the sentence.
+
+    Raises:
+        OptionError: no such name, one twice, or one without a value.
+    """
+    given: dict[str, str] = {}
+    for item in filter(None, map(str.strip, text.split(","))):
+        name, _, value = (part.strip() for part in item.partition("="))
+        if name not in known:
+            raise OptionError(f"{owner} has no option '{name}'; {suggestion(name, known) if known else 'it has none'}")
+        if not value:
+            raise OptionError(f"{name} of {owner} has no value; write it as in {name}=1")
+        if name in given:
+            raise OptionError(f"{name} of {owner} is given twice; give it once")
+        given[name] = value
+    return given

@@ -1,8 +1,10 @@
 """Small forms of every architecture, so that the contract can be tried on all of them."""
 
+import functools
+
 import torch
 
-from geoseg.models import build
+from geoseg.models import agreeing_reach, build
 
 TINY = {"encoder": "tu-test_resnet"}
 VGG = {"encoder": "vgg11_bn", "width": 4}
@@ -56,3 +58,9 @@ def small(name, bands=3, classes=4, **options):
             if parameter.ndim > 1 and not parameter.any():
                 parameter.normal_(std=0.1)
     return network
+
+
+@functools.cache
+def agreeing(name):
+    """How far a small form sees with means on which windows agree, after chips of 64 pixels."""
+    return agreeing_reach(name.split()[0], 64, **FORMS[name])

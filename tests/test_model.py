@@ -90,7 +90,7 @@ def test_pixels_of_another_size_are_warned_of(saved, caplog):
 
     model = model_of(saved[2], 3, 4)
     grid = Grid(CRS.from_epsg(32632), Affine(30, 0, 0, 0, -30, 0), 8, 8)
-    model.check(ArrayScene(torch.rand(3, 8, 8).numpy(), grid=grid))
+    model.spec.check(ArrayScene(torch.rand(3, 8, 8).numpy(), grid=grid), "m")
     assert "pixels of 30 m" in caplog.text
 
 
@@ -169,4 +169,7 @@ def test_a_pickle_is_not_opened(tmp_path):
 
 def test_context_follows_from_the_reach(saved):
     assert saved[1].context == "local"
-    assert replace(saved[1], reach=None).context == "global"
+    seeing_all = replace(saved[1], reach=None)
+    assert seeing_all.context == "global"
+    assert seeing_all.sees == "the whole window"
+    assert "90 with --global-context chip" in replace(seeing_all, agreeing_reach={"scene": 60, "chip": 90}).sees

@@ -53,16 +53,12 @@ def _term(text: str) -> Term:
     weight = 1.0 if match["weight"] is None else _number(match["weight"])
     if not 0 < weight < float("inf"):
         raise OptionError(f"loss '{text}' has the weight '{match['weight']}'; write a positive number, as in dice:0.5")
-    given = [item.partition("=") for item in (match["options"] or "").split(",") if item.strip()]
-    return Term(name, weight, {key.strip(): _option(name, key.strip(), value) for key, _, value in given})
-
-
-def _option(name: str, key: str, text: str) -> float:
     ranges: dict[str, tuple[float, float]] = getattr(registry.load(__name__, name), "OPTIONS", {})
-    if key not in ranges:
-        hint = registry.suggestion(key, tuple(ranges)) if ranges else "it has none"
-        raise OptionError(f"loss '{name}' has no option '{key}'; {hint}")
-    least, most = ranges[key]
+    given = registry.assignments(match["options"] or "", tuple(ranges), f"loss '{name}'")
+    return Term(name, weight, {key: _option(name, key, value, *ranges[key]) for key, value in given.items()})
+
+
+def _option(name: str, key: str, text: str, least: float, most: float) -> float:
     value = _number(text)
     if not least <= value <= most:
         raise OptionError(f"{key} of loss '{name}' is '{text}'; it must be {least:g} to {most:g}")

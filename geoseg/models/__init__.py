@@ -68,10 +68,54 @@ def reach(architecture: str, **options: Any) -> int | None:
     """
     from geoseg.models._network import measure_reach
 
+    return measure_reach(_thin(architecture, options), 1)
+
+
+def agreeing_reach(architecture: str, chip_size: int, **options: Any) -> dict[str, int]:
+    """The same of a network that takes a mean over its window, with the means on which all windows of a scene agree.
+
+    Args:
+        architecture: name of a file of this folder.
+        chip_size: side of the training chips, in pixels.
+        **options: of the architecture's own `build`.
+
+    Returns:
+        Pixels to one side by the name of the mean, "chip" and "scene", see `geoseg.models._context`; nothing for a
+        network that sees locally anyway, or sees the whole window by other ways too, such as those of its encoder.
+    """
+    import torch
+
+    from geoseg.models._context import agreeing, global_pool
+    from geoseg.models._network import measure_reach
+
+    network = _thin(architecture, options)
+    if global_pool(network) is None:
+        return {}
+    # The least size is that of cells which share out the window, and none do then.
+    least, network.sees_all = network.min_size, False
+    reaches = {}
+    for name, mean in (("scene", torch.ones(1)), ("chip", None)):
+        network.min_size = least
+        with agreeing(network, chip_size, mean):
+            network.min_size = network.stride
+            pixels = measure_reach(network, 1)
+        if pixels is None:
+            return {}
+        reaches[name] = pixels
+    return reaches
+
+
+def pooling() -> tuple[str, ...]:
+    """Names of the architectures that take one mean over the window, which may be taken otherwise."""
+    return tuple(name for name in architectures() if registry.load(__name__, name).ABOUT.pools)
+
+
+def _thin(architecture: str, options: dict[str, Any]) -> SegmentationNetwork:
+    """A network of one band and few channels."""
     thin = {option: 8 for option in ("width", "channels") if option in _options(architecture)}
     # What looks at one pixel at a time does not reach further.
-    options.pop("reduce_bands", None)
-    return measure_reach(build(architecture, 1, 2, **(options | thin)), 1)
+    kept = {option: value for option, value in options.items() if option != "reduce_bands"}
+    return build(architecture, 1, 2, **(kept | thin))
 
 
 def encoder_of(architecture: str, **options: Any) -> str | None:

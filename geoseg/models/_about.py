@@ -30,6 +30,7 @@ class About:
         context: of its default form: "local" when an output depends on pixels up to some distance, "global" when on the
             whole window.
         encoders: which encoders fit, a key of `FITTING`.
+        pools: whether it is global by one mean over the window, which may be taken so that windows agree.
     """
 
     title: str
@@ -37,3 +38,4 @@ class About:
     summary: str
     context: Literal["local", "global"]
     encoders: Encoders
+    pools: bool = False

@@ -82,6 +82,7 @@ class Explanation:
     Attributes:
         architecture: its default form; parameters, stride, context and encoder are of the form that was asked for.
         reach: pixels to each side that an output depends on, None when on the whole window.
+        pools: whether it sees the whole window by a mean, which may be taken otherwise so that windows agree.
         min_size: least side of a training chip.
         min_batch: least number of chips in a training batch.
         fitting: names of the encoders that fit, without those of timm.
@@ -90,6 +91,7 @@ class Explanation:
 
     architecture: Architecture
     reach: int | None
+    pools: bool
     min_size: int
     min_batch: int
     fitting: tuple[str, ...]
@@ -98,6 +100,11 @@ class Explanation:
     def __str__(self) -> str:
         item = self.architecture
         far = "the whole window" if self.reach is None else f"{self.reach} pixels to each side"
+        if self.reach is None and self.pools:
+            far += (
+                ", by a mean over it; predict takes that over what is around a pixel, so that windows agree, or over "
+                "the scene, see --global-context; not with encoders that see the whole window themselves"
+            )
         facts = {
             "what": item.summary,
             "paper": item.paper,
@@ -132,7 +139,7 @@ def explain(name: str, encoder: str | None = None) -> Explanation:
     reach = None if outline.sees_all else models.reach(name, **options)
     item = _architecture(name, outline, encoder, "global" if reach is None else "local")
     fit = fitting(_about(name).encoders)
-    return Explanation(item, reach, outline.min_size, outline.min_batch, fit, tuple(_options(name)))
+    return Explanation(item, reach, _about(name).pools, outline.min_size, outline.min_batch, fit, tuple(_options(name)))
 
 
 def _about(name: str) -> About:

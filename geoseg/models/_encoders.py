@@ -47,12 +47,13 @@ def require_encoder(name: str) -> None:
         import timm
 
         known = [f"tu-{model}" for model in timm.list_models()]
-        near = suggestion(name, known).split("? ")[0] if name not in known else ""
     else:
         known = sorted(smp.encoders.get_encoder_names())
-        near = suggestion(name, known)
     if name not in known:
-        raise OptionError(f"there is no encoder '{name}'; {near[:300]}")
+        # There are hundreds; the list of those that fit is told where there is room for it.
+        near = suggestion(name, known).partition("There are: ")[0].strip()
+        hint = " ".join(filter(None, (near, "geoseg models NAME lists those that fit a network")))
+        raise OptionError(f"there is no encoder '{name}'; {hint}")
 
 
 @contextmanager

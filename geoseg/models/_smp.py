@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPPPooling
 from segmentation_models_pytorch.decoders.dpt.decoder import DPTSegmentationHead, FusionBlock
 from segmentation_models_pytorch.decoders.fpn.decoder import Conv3x3GNReLU
 from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
+from segmentation_models_pytorch.decoders.upernet.decoder import PSPModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoseg.errors import OptionError
 from geoseg.models._blocks import upsample
+from geoseg.models._context import AreaPool
 from geoseg.models._encoders import explained, require_encoder, try_sizes
 
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
@@ -28,7 +32,7 @@ def smp_body(
     dilates_to: int | None = None,
     **options: Any,
 ) -> Any:
-    """Build a network of smp, without weights, that upsamples by pixel areas.
+    """Build a network of smp, without weights, that upsamples by pixel areas and whose global mean can be fixed.
 
     Args:
         architecture: geoseg's name for it, for error messages.
@@ -46,7 +50,7 @@ def smp_body(
         body = model(encoder_name=encoder, encoder_weights=None, in_channels=in_channels, **options)
         if encoder.startswith("tu-"):
             try_sizes(body.encoder, in_channels)
-    _align_by_pixel_areas(body)
+    _replace_blocks(body)
     return body
 
 
@@ -60,8 +64,8 @@ def require_depth(architecture: str, depth: int) -> None:
         raise OptionError(f"{architecture} has depth {depth}; it must be 3, 4 or 5")
 
 
-def _align_by_pixel_areas(network: nn.Module) -> None:
-    """Make every upsampling independent of the window's size.
+def _replace_blocks(network: nn.Module) -> None:
+    """Make every upsampling independent of the window's size, and every pooling over the window one that can be fixed.
 
     With `align_corners=True`, the default of several decoders, the place that an output pixel looks at depends on how
     large the window is, so windows of different size disagree.
@@ -76,13 +80,36 @@ def _align_by_pixel_areas(network: nn.Module) -> None:
                 setattr(module, name, _REPLACED[type(child)](child))
 
 
-# Each of these holds the layers of the block it replaces, under the same names, and differs in its upsampling only.
+# Each of these holds the layers of the block it replaces, under the same names, and differs in its upsampling or in its
+# pooling only.
+
+
+class _ImagePooling(nn.Sequential):
+    def __init__(self, block: Any) -> None:
+        super().__init__(AreaPool(), *list(block)[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[-2:]
+        for layer in self:
+            x = layer(x)
+        return x.expand(-1, -1, *size)
+
+
+class _Pyramid(nn.Module):
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Sequential(AreaPool(pool.output_size), *rest) for pool, *rest in block.blocks)
+        self.out_conv = block.out_conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        joined: Tensor = self.out_conv(torch.cat([x, *(upsample(block(x), x) for block in self.blocks)], 1))
+        return joined
 
 
 class _PyramidBin(nn.Module):
     def __init__(self, block: Any) -> None:
         super().__init__()
-        self.pool = block.pool
+        self.pool = nn.Sequential(AreaPool(block.pool_size), *block.pool[1:])
 
     def forward(self, x: Tensor) -> Tensor:
         return upsample(self.pool(x), x)
@@ -124,7 +151,9 @@ class _FusionHead(nn.Module):
 
 
 _REPLACED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
+    ASPPPooling: _ImagePooling,
     PSPBlock: _PyramidBin,
+    PSPModule: _Pyramid,
     Conv3x3GNReLU: _PyramidConvolution,
     FusionBlock: _Fusion,
     DPTSegmentationHead: _FusionHead,

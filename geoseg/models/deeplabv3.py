@@ -15,6 +15,7 @@ ABOUT = About(
     summary="a dilated encoder; atrous convolutions of three rates and a global mean, concatenated",
     context="global",
     encoders="dilating",
+    pools=True,
 )
 
 

@@ -15,6 +15,7 @@ ABOUT = About(
     summary="DeepLab V3 with separable convolutions, joined with features of stride 4 for sharper borders",
     context="global",
     encoders="dilating",
+    pools=True,
 )
 
 

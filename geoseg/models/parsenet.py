@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from geoseg.errors import OptionError
 from geoseg.models._about import About
 from geoseg.models._blocks import gaussian, initialise, upsample
+from geoseg.models._context import AreaPool
 from geoseg.models._deeplab import DilatedTrunk, LargeFOV, hidden_channels
 from geoseg.models._network import SegmentationNetwork
 
@@ -18,6 +19,7 @@ ABOUT = About(
     summary="DeepLab V1 whose features are normalised and joined with their normalised mean over the window",
     context="global",
     encoders="vgg or dilating",
+    pools=True,
 )
 
 
@@ -74,6 +76,7 @@ class _ParseNet(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.wide = LargeFOV(trunk.channels, hidden, 12, dropout)
+        self.everywhere = AreaPool()
         self.norm_here = ScaledNorm(hidden, scale)
         self.norm_everywhere = ScaledNorm(hidden, scale)
         self.classifier = nn.Conv2d(2 * hidden, classes, 1)
@@ -83,5 +86,5 @@ class _ParseNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         features = self.wide(self.trunk(image))
         here = self.norm_here(features)
-        everywhere = self.norm_everywhere(features.mean((2, 3), keepdim=True))
+        everywhere = self.norm_everywhere(self.everywhere(features))
         return upsample(self.classifier(torch.cat([here, everywhere.expand_as(here)], 1)), image)

@@ -14,6 +14,7 @@ ABOUT = About(
     summary="a dilated encoder of stride 8, its map pooled in 1, 2, 3 and 6 bins a side and joined with them",
     context="global",
     encoders="dilating",
+    pools=True,
 )
 
 

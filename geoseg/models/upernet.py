@@ -14,6 +14,7 @@ ABOUT = About(
     summary="pyramid pooling on the deepest map, then a feature pyramid whose levels are all joined",
     context="global",
     encoders="any",
+    pools=True,
 )
 
 

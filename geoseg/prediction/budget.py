@@ -39,7 +39,7 @@ def default_memory() -> int:
 
 def left_for_windows(memory: int) -> int:
     """Bytes of `memory` that this process does not take yet, less what is set aside."""
-    return memory - _taken() - ASIDE
+    return memory - peak_memory() - ASIDE
 
 
 def _free() -> int:
@@ -56,7 +56,7 @@ def _free() -> int:
         return 2 * MOST
 
 
-def _taken() -> int:
+def peak_memory() -> int:
     """Resident bytes of this process at its peak so far."""
     try:
         import resource

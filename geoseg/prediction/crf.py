@@ -7,15 +7,14 @@ what is near it alone, so a scene may be done in windows without any seam.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from geoseg.errors import OptionError
+from geoseg.prediction.crf_options import CrfOptions
 
 _FLOOR = 1e-6
 """Least probability: what a network is sure is absent may still come back."""
@@ -25,47 +24,6 @@ _ALONE = 1e-12
 
 _Side = tuple[slice, slice]
 _Kernel = tuple[_Side, _Side, Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class CrfOptions:
-    """How the CRF smooths.
-
-    Attributes:
-        iterations: of the mean field, T.
-        radius: neighbours to each side, r; the window has 2r + 1 of them in a row.
-        dilation: pixels from one neighbour to the next, d.
-        appearance: weight of neighbours that look alike, 0 for none.
-        smoothness: weight of all neighbours, 0 for none.
-        nearness: deviation of the kernel of appearance in space, in neighbours.
-        likeness: deviation of it in the bands, per band and in standard deviations of the training pixels.
-        spread: deviation of the kernel of smoothness in space, in neighbours.
-    """
-
-    iterations: int = 5
-    radius: int = 4
-    dilation: int = 1
-    appearance: float = 3.0
-    smoothness: float = 1.0
-    nearness: float = 4.0
-    likeness: float = 0.5
-    spread: float = 2.0
-
-    def __post_init__(self) -> None:
-        for name, count in (("iterations", self.iterations), ("radius", self.radius), ("dilation", self.dilation)):
-            if count < 1:
-                raise OptionError(f"{name} of the CRF is {count}; it must be 1 or more")
-        for name, weight in (("appearance", self.appearance), ("smoothness", self.smoothness)):
-            if not 0 <= weight < math.inf:
-                raise OptionError(f"{name} of the CRF is {weight}; it must be 0 or more")
-        for name, sigma in (("nearness", self.nearness), ("likeness", self.likeness), ("spread", self.spread)):
-            if not 0 < sigma < math.inf:
-                raise OptionError(f"{name} of the CRF is {sigma}; it must be more than 0")
-
-    @property
-    def halo(self) -> int:
-        """Pixels to one side that a result depends on: r * d * T."""
-        return self.radius * self.dilation * self.iterations
 
 
 def refine(probabilities: Tensor, image: Tensor, valid: Tensor, options: CrfOptions) -> Tensor:

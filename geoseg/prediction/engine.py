@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,7 +95,7 @@ def _blocks(
     layout, classes = job.layout, len(job.spec.legend)
     fading = layout.fades or probabilities
     blender = Blender(layout.rows, layout.cols, classes, first_row) if fading else None
-    for seen in ahead(read(job, first_row), timing):
+    for seen in ahead(read(job, layout.pieces(first_row)), timing):
         piece = seen.piece
         rows, cols = layout.rows.complete(piece.row), layout.cols.complete(piece.col)
         with timing.of("network"):
@@ -111,9 +111,9 @@ def _blocks(
         yield piece, Block(rows, cols, labels, found if probabilities else None)
 
 
-def read(job: Job, first_row: int = 0) -> Iterator[Seen]:
-    """Read the windows of a scene, from one of their rows on."""
-    for piece in job.layout.pieces(first_row):
+def read(job: Job, pieces: Iterable[Piece]) -> Iterator[Seen]:
+    """Read windows of a scene."""
+    for piece in pieces:
         values, valid = read_window(job.scene, piece.window, job.places, job.spec.statistics)
         inside = valid[piece.kept]
         # Also its share of the fades counts for nothing there, so a neighbour needs no partner.

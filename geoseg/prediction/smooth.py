@@ -7,7 +7,8 @@ import torch
 from rasterio.windows import Window
 
 from geoseg.legend import IGNORE
-from geoseg.prediction.crf import CrfOptions, refine
+from geoseg.prediction.crf import refine
+from geoseg.prediction.crf_options import CrfOptions
 from geoseg.prediction.engine import Job, most_probable
 from geoseg.prediction.store import Block, Store
 from geoseg.prediction.windows import read_window

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.warp import reproject, transform
+from rasterio.warp import calculate_default_transform, reproject, transform
 from rasterio.windows import Window
 
 from geoseg.errors import SceneError
 from geoseg.grid import Grid
-from geoseg.raster import GDAL_ERRORS
+from geoseg.raster import GDAL_ERRORS, first_line
 from geoseg.scene import Scene, require_inside
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
@@ -151,6 +151,25 @@ def on_grid(scene: Scene, grid: Grid, resampling: str) -> Scene:
     own = scene.grid
     is_own = own.shape == grid.shape and own.is_aligned(grid) and own.offset(grid) == (0, 0)
     return scene if is_own else RegriddedScene(scene, grid, resampling)
+
+
+def reprojected(scene: Scene, crs: str, resampling: str) -> Scene:
+    """The scene read in another CRS, with pixels of about the same size on the ground.
+
+    Raises:
+        SceneError: the scene has no CRS, there is no such CRS, or the scene has no place in it.
+    """
+    own = scene.grid
+    if own.crs is None:
+        raise SceneError(f"{scene.name}: has no CRS, so it cannot be laid in {crs}; assign it")
+    try:
+        wanted = CRS.from_user_input(crs)
+        place, width, height = calculate_default_transform(own.crs, wanted, own.width, own.height, *own.bounds)
+    except (*GDAL_ERRORS, ValueError) as error:
+        raise SceneError(
+            f"{scene.name}: cannot be laid in {crs}: {first_line(error)}; name a CRS as EPSG:32632"
+        ) from error
+    return on_grid(scene, Grid(wanted, place, int(height), int(width)), resampling)
 
 
 def overlaps(own: Grid, other: Grid) -> bool:

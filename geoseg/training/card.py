@@ -11,7 +11,6 @@ def model_card(spec: ModelSpec, weights: int) -> str:
     """Markdown that says what the model maps, from what, how it was made and how well it did in validation."""
     training, settings = spec.training, spec.training["settings"]
     distance = f"{spec.ground_sample_distance:.3g} m" if spec.ground_sample_distance else "unknown"
-    reach = f"{spec.reach} pixels to each side" if spec.reach is not None else "the whole window"
     return "\n".join(
         [
             f"# {spec.architecture}: {', '.join(spec.legend.names)}",
@@ -20,7 +19,7 @@ def model_card(spec: ModelSpec, weights: int) -> str:
             "",
             f"- **Input**: {len(spec.bands)} bands in this order: {', '.join(spec.bands)}; pixels of {distance}",
             f"- **Output**: {len(spec.legend)} classes",
-            f"- **Sees**: {reach}",
+            f"- **Sees**: {spec.sees}",
             f"- **Chips**: {training['chips']}, {spec.chip_size} pixels, split by {training['tiling']['split_by']} "
             f"with {training['tiling']['gap']} pixels between splits",
             f"- **Training**: epoch {training['best_epoch']} of {settings['epochs']} was kept; loss {settings['loss']}"

@@ -385,6 +385,7 @@ def _leave(
     began: dict[str, Any],
 ) -> None:
     """Write the model file, metrics.csv, curves.png and model.md."""
+    chip_size = int(index.options["chip_size"])
     spec = ModelSpec(
         architecture=settings.arch,
         options=settings.options,
@@ -394,7 +395,8 @@ def _leave(
         ground_sample_distance=index.ground_sample_distance,
         reach=models.reach(settings.arch, **settings.options),
         stride=network.stride,
-        chip_size=int(index.options["chip_size"]),
+        chip_size=chip_size,
+        agreeing_reach=models.agreeing_reach(settings.arch, chip_size, **settings.options),
         training={
             "chips": str(index.folder),
             "tiling": index.options,

@@ -176,7 +176,8 @@ def test_what_is_no_loss_is_said(text):
         ("lovasz(gamma=2)", "it has none"),
         ("ce(smoothing=2)", "0 to 0.99"),
         ("tversky(alpha=x)", "'x'; it must be 0.01 to 10"),
-        ("focal(gamma)", "0 to 10"),
+        ("focal(gamma)", "no value; write it as in gamma=1"),
+        ("focal(gamma=1,gamma=2)", "given twice"),
     ],
 )
 def test_an_option_that_cannot_be_is_said(text, says):

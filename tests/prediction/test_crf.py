@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from geoseg.errors import OptionError
-from geoseg.prediction.crf import CrfOptions, refine
+from geoseg.prediction.crf import refine
+from geoseg.prediction.crf_options import CrfOptions
 
 OPTIONS = CrfOptions(iterations=4, radius=3)
 
@@ -170,7 +171,27 @@ def test_messages_are_those_of_the_formula():
     assert (refine(probabilities, image, valid, options)[:, y, x] - expected).abs().max() < 1e-12
 
 
+def test_options_as_they_are_typed():
+    assert CrfOptions.parse("") == CrfOptions()
+    assert CrfOptions.parse("radius=3, likeness=0.3") == CrfOptions(radius=3, likeness=0.3)
+
+
 class TestBadInput:
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("radios=3", "did you mean 'radius'"),
+            ("radius", "radius of the CRF has no value"),
+            ("radius=2.5", "'2.5'; it must be a whole number"),
+            ("likeness=x", "'x'; it must be a number"),
+            ("spread=nan", "spread of the CRF is nan"),
+            ("radius=2,radius=3", "given twice"),
+        ],
+    )
+    def test_what_is_typed_and_cannot_be(self, text, says):
+        with pytest.raises(OptionError, match=says):
+            CrfOptions.parse(text)
+
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_half_precision(self, dtype):
         probabilities, image, valid = problem()

@@ -19,17 +19,16 @@ from geoseg.grid import Grid, WindowGrid
 from geoseg.legend import IGNORE
 from geoseg.models import build
 from geoseg.models._network import SegmentationNetwork, measure_reach
-from geoseg.prediction.crf import CrfOptions
+from geoseg.prediction.crf_options import CrfOptions
 from geoseg.prediction.engine import Job, fill
-from geoseg.prediction.forward import TorchNetwork
 from geoseg.prediction.layout import Request, WindowLayout, plan
 from geoseg.prediction.pipeline import Timing
+from geoseg.prediction.runtimes import open_runtime
+from geoseg.prediction.runtimes.torch import TorchRuntime
 from geoseg.prediction.store import Store
 from geoseg.prediction.windows import read_window
 from geoseg.scene import ArrayScene
 from geoseg.statistics import BandStatistics
-
-CPU = torch.device("cpu")
 
 
 def pixels(rows, cols):
@@ -42,7 +41,7 @@ def stored(scene, model, layout, classes=0, network=None):
     with tempfile.TemporaryDirectory() as folder, progress.bar("", 1, "MP") as bar:
         store = Store(Path(folder) / "map", *scene.grid.shape, classes)
         job = Job(scene, tuple(range(len(scene.bands))), model.spec, layout)
-        fill(store, job, network or TorchNetwork(model, CPU), bar, Timing(), bool(classes))
+        fill(store, job, network or open_runtime("torch", model, "cpu"), bar, Timing(), bool(classes))
         assert store.is_complete
         everything = slice(None)
         return store.labels(everything), store.probabilities(everything) if classes else None
@@ -171,14 +170,17 @@ def test_the_scene_is_reflected_at_its_edges():
     assert valid.all()
 
 
-def test_windows_without_data_are_not_computed():
-    class Loud(torch.nn.Module):
-        def forward(self, image):
+def test_windows_without_data_are_not_computed(constant_model):
+    class Loud:
+        def classes(self, values):
             raise AssertionError("a window without data reached the network")
 
-    scene = ArrayScene(np.zeros((1, 50, 50), np.float32), np.zeros((50, 50), bool))
-    model = model_of(SegmentationNetwork(Loud(), stride=8), 1, 2)
-    assert (labels_of(scene, model, core=16, margin=8, stride=8) == IGNORE).all()
+        probabilities = classes
+
+    scene = ArrayScene(np.zeros((2, 50, 50), np.float32), np.zeros((50, 50), bool))
+    layout = WindowLayout.of(WindowGrid(50, 50, core=16, margin=8, stride=8), 8)
+    for classes in (0, 3):
+        assert (stored(scene, constant_model, layout, classes, Loud())[0] == IGNORE).all()
 
 
 class TestMargins:
@@ -196,7 +198,9 @@ class TestMargins:
     def test_windows_are_as_large_as_the_memory_allows(self, constant_model):
         grid = Grid(None, Affine.identity(), 5000, 5000)
         for memory in (1e6, 4e6, 1e9):
-            rows, cols = plan(grid, constant_model.spec, Request(memory=int(memory), margin=16), pixels).grid.window_shape
+            rows, cols = plan(
+                grid, constant_model.spec, Request(memory=int(memory), margin=16), pixels
+            ).grid.window_shape
             assert pixels(rows, cols) <= memory
         assert rows > 2000
 
@@ -236,7 +240,7 @@ class TestGoingOn:
         options = {"window": 72, "margin": 16} | options
         further = {"probabilities": "w.tif"} if "probabilities" in options else {}
         geoseg.predict(model_file, scene, "whole.tif", **(options | further))
-        run = TorchNetwork.probabilities if options["blend"] == "hann" else TorchNetwork.classes
+        run = TorchRuntime.probabilities if options["blend"] == "hann" else TorchRuntime.classes
         asked = []
         for stop in (1, 7, 12, 10_000):
 
@@ -247,7 +251,7 @@ class TestGoingOn:
                 return run(self, values)
 
             asked.append(0)
-            monkeypatch.setattr(TorchNetwork, run.__name__, stopping)
+            monkeypatch.setattr(TorchRuntime, run.__name__, stopping)
             if stop < 10_000:
                 with pytest.raises(KeyboardInterrupt):
                     geoseg.predict(model_file, scene, "map.tif", **options)
@@ -266,7 +270,7 @@ class TestGoingOn:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(TorchNetwork, "probabilities", stopped)
+            patch.setattr(TorchRuntime, "probabilities", stopped)
             geoseg.predict(model_file, scene, tmp_path / "map.tif", window=72, margin=16)
         geoseg.predict(model_file, scene, tmp_path / "map.tif", window=88, margin=16)
         assert "other options" in caplog.text

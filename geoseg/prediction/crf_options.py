@@ -1,0 +1,70 @@
+"""How a CRF smooths; apart from the CRF itself, so that whoever asks for none need not wait for torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from geoseg import registry
+from geoseg.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class CrfOptions:
+    """How the CRF smooths.
+
+    Attributes:
+        iterations: of the mean field, T.
+        radius: neighbours to each side, r; the window has 2r + 1 of them in a row.
+        dilation: pixels from one neighbour to the next, d.
+        appearance: weight of neighbours that look alike, 0 for none.
+        smoothness: weight of all neighbours, 0 for none.
+        nearness: deviation of the kernel of appearance in space, in neighbours.
+        likeness: deviation of it in the bands, per band and in standard deviations of the training pixels.
+        spread: deviation of the kernel of smoothness in space, in neighbours.
+    """
+
+    iterations: int = 5
+    radius: int = 4
+    dilation: int = 1
+    appearance: float = 3.0
+    smoothness: float = 1.0
+    nearness: float = 4.0
+    likeness: float = 0.5
+    spread: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name, count in (("iterations", self.iterations), ("radius", self.radius), ("dilation", self.dilation)):
+            if count < 1:
+                raise OptionError(f"{name} of the CRF is {count}; it must be 1 or more")
+        for name, weight in (("appearance", self.appearance), ("smoothness", self.smoothness)):
+            if not 0 <= weight < math.inf:
+                raise OptionError(f"{name} of the CRF is {weight}; it must be 0 or more")
+        for name, sigma in (("nearness", self.nearness), ("likeness", self.likeness), ("spread", self.spread)):
+            if not 0 < sigma < math.inf:
+                raise OptionError(f"{name} of the CRF is {sigma}; it must be more than 0")
+
+    @classmethod
+    def parse(cls, text: str) -> CrfOptions:
+        """Options written as "iterations=5,radius=4"; what is not named keeps its default.
+
+        Raises:
+            OptionError: no such option, or a number that it cannot be.
+        """
+        defaults = {field.name: field.default for field in fields(cls)}
+        given = registry.assignments(text, tuple(defaults), "the CRF")
+        return cls(**{name: _number(name, value, type(defaults[name])) for name, value in given.items()})
+
+    @property
+    def halo(self) -> int:
+        """Pixels to one side that a result depends on: r * d * T."""
+        return self.radius * self.dilation * self.iterations
+
+
+def _number(name: str, text: str, kind: Any) -> Any:
+    try:
+        return kind(text)
+    except ValueError as error:
+        what = "a whole number" if kind is int else "a number"
+        raise OptionError(f"{name} of the CRF is '{text}'; it must be {what}") from error

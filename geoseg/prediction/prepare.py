@@ -1,0 +1,165 @@
+"""From what was asked for to a job that is ready to run: everything that can be refused is refused here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from geoseg import __version__
+from geoseg.device import choose_device
+from geoseg.errors import BandMismatchError, OptionError
+from geoseg.model import Model, ModelSpec, load_model, read_spec
+from geoseg.output import fingerprint
+from geoseg.prediction.aoi import clipped
+from geoseg.prediction.budget import default_memory, left_for_windows
+from geoseg.prediction.context import Context, GlobalContext, choose_context, scene_mean, settled
+from geoseg.prediction.crf_options import CrfOptions
+from geoseg.prediction.engine import Job
+from geoseg.prediction.layout import Request, WindowLayout, plan
+from geoseg.prediction.outputs import Outputs
+from geoseg.prediction.runtimes import Runtime, open_runtime
+from geoseg.readers import ReadOptions, Words, find_source, reprojected
+from geoseg.scene import Scene, band_places, warn_of_no_crs
+
+COPIES = 4
+"""Windows that are held at once beside the one in the network: read, waiting, being scaled, being reflected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `predict` was asked for; see there."""
+
+    window: int | None
+    margin: str | int
+    blend: str
+    memory: int | None
+    runtime: str
+    global_context: GlobalContext
+    tta: bool
+    crf: CrfOptions | None
+    aoi: Path | None
+    dst_crs: str | None
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job, what runs it, and what it is called.
+
+    Attributes:
+        job: the scene and its windows.
+        runtime: of the network.
+        settings: as they were asked for.
+        tags: what is noted in the outputs.
+        key: what makes two runs the same work; None where they cannot be told apart.
+    """
+
+    job: Job
+    runtime: Runtime
+    settings: Settings
+    tags: dict[str, Any]
+    key: str | None
+
+
+def prepare(
+    model: str | Path | Model, scene: Words | Scene, outputs: Outputs, settings: Settings, reading: ReadOptions
+) -> Prepared:
+    """Open a scene and a model, and plan the windows.
+
+    Raises:
+        GeosegError: see `predict`.
+    """
+    outputs.refuse(())
+    spec, name = (model.spec, model.name) if isinstance(model, Model) else (read_spec(model), str(model))
+    opened, files = _open(scene, outputs, reading)
+    warn_of_no_crs(opened)
+    if settings.dst_crs is not None:
+        opened = reprojected(opened, settings.dst_crs, reading.get("resampling") or "bilinear")
+    if settings.aoi is not None:
+        opened = clipped(opened, settings.aoi)
+    # Bands that were asked of a path are all that was opened, in their order.
+    bands = reading.get("bands")
+    places = _places(spec, name, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
+    context = choose_context(spec, name, settings.global_context)
+    job, runtime = _run_by(model, opened, places, context, settings)
+    grid = job.layout.grid
+    options = {
+        "window": list(grid.window_shape),
+        "core": list(grid.core_shape),
+        "margin": grid.margin,
+        "fade": 2 * max(job.layout.rows.halves + job.layout.cols.halves),
+        "bands": [opened.bands[place] for place in places],
+        "runtime": runtime.name,
+        "tta": settings.tta,
+        "crf": asdict(settings.crf) if settings.crf else None,
+    } | ({"global_context": context} if spec.reach is None else {})
+    tags = {"model": name, "scene": opened.name, "architecture": spec.architecture, "options": options}
+    key = None
+    if files and not isinstance(model, Model):
+        read: list[str | Path] = [model, *files, *([settings.aoi] if settings.aoi else [])]
+        key = fingerprint(
+            tags | dict(reading) | {"further": bool(outputs.further), "crs": settings.dst_crs, "version": __version__},
+            read,
+        )
+    return Prepared(job, runtime, settings, tags, key)
+
+
+def _open(scene: Words | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
+    """The scene, and the files it is made of; none for one that is open already."""
+    if isinstance(scene, Scene):
+        further = sorted(name for name, value in reading.items() if value is not None and name != "bands")
+        if further:
+            raise OptionError(f"{further[0]} goes with a path; a scene that is open already has its own")
+        return scene, ()
+    source = find_source(scene, **reading)
+    outputs.refuse(source.files)
+    return source.open(), source.files
+
+
+def _places(spec: ModelSpec, name: str, scene: Scene, asked: tuple[str, ...] | None) -> tuple[int, ...]:
+    """Where the model's bands are among the scene's; those a user put in order are taken so, whatever their names."""
+    if asked is None:
+        return spec.check(scene, name)
+    places = band_places(asked, scene.bands, scene.name)
+    if len(places) != len(spec.bands):
+        raise BandMismatchError(
+            f"{scene.name}: --bands names {len(places)} bands and {name} needs {len(spec.bands)} "
+            f"({', '.join(spec.bands)}); name them in this order"
+        )
+    return places
+
+
+def _run_by(
+    model: str | Path | Model, scene: Scene, places: tuple[int, ...], context: Context, settings: Settings
+) -> tuple[Job, Runtime]:
+    """The windows of a scene, and the runtime for them."""
+    if context == "tile":
+        runtime = open_runtime(settings.runtime, model, settings.device)
+        return _job(scene, places, runtime, settings), runtime
+    loaded = model if isinstance(model, Model) else load_model(model)
+    if context == "chip":
+        runtime = open_runtime(settings.runtime, settled(loaded, context), settings.device)
+        return _job(scene, places, runtime, settings), runtime
+    import torch
+
+    # What is fixed for one scene is no graph to keep: torch runs it.
+    if settings.runtime not in ("auto", "torch"):
+        raise OptionError(f"the runtime {settings.runtime} cannot take a mean of the scene; take --runtime torch")
+    runtime = open_runtime("torch", settled(loaded, context, torch.zeros(1)), settings.device)
+    job = _job(scene, places, runtime, settings)
+    whole = Job(job.scene, job.places, job.spec, WindowLayout.of(job.layout.grid))
+    mean = scene_mean(whole, loaded, choose_device(settings.device))
+    return job, open_runtime("torch", settled(loaded, context, mean), settings.device)
+
+
+def _job(scene: Scene, places: tuple[int, ...], runtime: Runtime, settings: Settings) -> Job:
+    spec = runtime.spec
+    memory = left_for_windows(default_memory() if settings.memory is None else settings.memory)
+    beside = 4 * (COPIES * len(scene.bands) + 2 * len(spec.legend))
+
+    def cost(height: int, width: int) -> int:
+        return runtime.memory(height, width) + beside * height * width
+
+    request = Request(settings.window, settings.margin, settings.blend, memory)
+    return Job(scene, places, spec, plan(scene.grid, spec, request, cost))
