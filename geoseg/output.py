@@ -43,6 +43,12 @@ class Workspace:
     target: Path
     folder: Path
 
+    @classmethod
+    def of(cls, target: Path) -> Workspace:
+        """That of an output, which may not be there."""
+        target = target.absolute()
+        return cls(target, target.parent / f".{target.name}.partial")
+
     @property
     def main(self) -> Path:
         """Where to make the output itself."""
@@ -54,9 +60,13 @@ class Workspace:
 
     def scratch(self, name: str) -> Path:
         """Where to keep a file that is never published."""
-        scratch = self.folder / _SCRATCH
-        scratch.mkdir(exist_ok=True)
-        return scratch / name
+        path = self.scratch_path(name)
+        path.parent.mkdir(exist_ok=True)
+        return path
+
+    def scratch_path(self, name: str) -> Path:
+        """The same, without making anything."""
+        return self.folder / _SCRATCH / name
 
 
 def refuse_existing(target: Path, overwrite: bool, beside: tuple[str, ...] = ()) -> None:
@@ -111,16 +121,15 @@ def new_output(
         OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false.
         OutputError: the folder cannot be written, the disk is full, or another run is writing the same output.
     """
-    target = target.absolute()
+    workspace = Workspace.of(target)
+    target, folder = workspace.target, workspace.folder
     refuse_existing(target, overwrite, beside)
     if target.is_dir() and not target.is_symlink():
         refuse_foreign(target)
-    folder = target.parent / f".{target.name}.partial"
     with _locked(folder, target):
         keep = False
         try:
             _begin(folder, key)
-            workspace = Workspace(target, folder)
             yield workspace
             if not workspace.main.exists():
                 raise OutputError(f"{target}: nothing was written")

@@ -145,7 +145,7 @@ def _margin(spec: ModelSpec, asked: str | int, window: int) -> int:
             raise OptionError(f"{spec.architecture} sees the whole window, so no margin is exact; use --margin auto")
         return spec.reach
     if asked == "auto":
-        measured = getattr(spec, "margin", None)
+        measured = spec.margin
         if measured is None:
             # A network that sees the whole window is given a quarter of it as context on each side.
             measured = MARGIN if spec.reach is not None else min(MARGIN, window // 4)
@@ -159,6 +159,6 @@ def _fades(spec: ModelSpec, margin: int, blend: str) -> bool:
     """Whether windows fade: where they agree by what was measured, a fade costs and shows nothing."""
     if blend != "auto":
         return blend == "hann"
-    enough = getattr(spec, "margin", None)
-    enough = (MARGIN if enough is None else enough) if spec.reach is None else min(enough or MARGIN, spec.reach)
-    return spec.reach is None or margin < enough
+    if spec.reach is None:
+        return True
+    return margin < min(MARGIN if spec.margin is None else spec.margin, spec.reach)

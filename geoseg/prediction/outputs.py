@@ -17,6 +17,7 @@ from geoseg.output import Workspace, new_output, refuse_existing
 from geoseg.prediction.store import Store
 from geoseg.writers.geotiff import EXTENSIONS, MapWriter, ShareWriter, beside
 
+BEGUN = "outputs"
 CONFIDENCE = ("confidence", "margin", "certainty")
 
 
@@ -53,10 +54,12 @@ class Outputs:
             OutputExistsError: it is there already.
         """
         paths = [self.classes, *self.further]
+        begun = _begun(self.classes)
         for path in paths:
             if path.suffix.lower() not in EXTENSIONS:
                 raise OptionError(f"{path}: a map is a GeoTIFF; name it .tif")
-            refuse_existing(path, self.overwrite, beside(path) if path == self.classes else ())
+            known = self.overwrite or str(path.absolute()) in begun
+            refuse_existing(path, known, beside(path) if path == self.classes else ())
             for source in sources:
                 if path.exists() and Path(source).exists() and path.samefile(source):
                     raise OutputError(f"{path}: is the scene itself; choose another name")
@@ -83,13 +86,16 @@ def write_outputs(
     The map itself takes its name when `workspace` is left, after the others.
     """
     counts = np.zeros(256, np.int64)
+    # What takes its name before the map does is ours to replace, should this run be killed in between.
+    ours = outputs.overwrite or bool(_begun(outputs.classes))
+    workspace.scratch(BEGUN).write_text("\n".join(str(path.absolute()) for path in outputs.further), encoding="utf-8")
     with ExitStack() as stack:
         writers = []
         if outputs.probabilities is not None:
-            made = stack.enter_context(new_output(outputs.probabilities, overwrite=outputs.overwrite))
+            made = stack.enter_context(new_output(outputs.probabilities, overwrite=ours))
             writers.append((stack.enter_context(ShareWriter(made, grid, legend.names, tags)), _same))
         if outputs.confidence is not None:
-            made = stack.enter_context(new_output(outputs.confidence, overwrite=outputs.overwrite))
+            made = stack.enter_context(new_output(outputs.confidence, overwrite=ours))
             writers.append((stack.enter_context(ShareWriter(made, grid, CONFIDENCE, tags)), confidence))
         classes = stack.enter_context(MapWriter(workspace, grid, legend, tags))
         for window in classes.windows():
@@ -101,6 +107,12 @@ def write_outputs(
                 for writer, derive in writers:
                     writer.write(window, derive(probabilities), valid)
     return counts
+
+
+def _begun(target: Path) -> set[str]:
+    """Outputs that an unfinished run of a map was about to put under their names."""
+    path = Workspace.of(target).scratch_path(BEGUN)
+    return set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
 
 
 def _same(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
