@@ -55,6 +55,10 @@ from geoseg.cli import options
 )  # fmt: skip
 @click.option("--aoi", type=click.Path(path_type=Path), metavar="FILE", help="Polygons; only what is inside is mapped.")
 @click.option("--dst-crs", metavar="CRS", help="CRS of the map, such as EPSG:32632, where it is not the scene's.")
+@click.option(
+    "--check-seams", is_flag=True,
+    help="Also map the middle of the scene in one window, or in other ones, and say how much of the seams shows.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Make nothing; try some windows and say what the map would take.")
 @options.device
 @options.output

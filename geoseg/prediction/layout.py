@@ -119,8 +119,7 @@ def plan(grid: Grid, spec: ModelSpec, request: Request, cost: Callable[[int, int
     """
     if request.blend not in BLENDS:
         raise OptionError(f"blend is '{request.blend}'; it must be {', '.join(BLENDS[:-1])} or {BLENDS[-1]}")
-    sides = range(spec.stride, max(LARGEST, spec.stride) + 1, spec.stride)
-    fits = bisect.bisect_right(sides, request.memory, key=lambda side: cost(side, side)) * spec.stride
+    fits = largest_window(spec.stride, request.memory, cost)
     window = request.window or fits
     margin = round_up(_margin(spec, request.margin, window), spec.stride)
     least = 2 * margin + spec.stride
@@ -137,6 +136,12 @@ def plan(grid: Grid, spec: ModelSpec, request: Request, cost: Callable[[int, int
     core = (window - 2 * margin) // spec.stride * spec.stride
     windows = WindowGrid(grid.height, grid.width, core, margin, spec.stride)
     return WindowLayout.of(windows, margin if _fades(spec, margin, request.blend) else 0)
+
+
+def largest_window(stride: int, memory: int, cost: Callable[[int, int], int]) -> int:
+    """Side of the largest square window that fits into the memory, a multiple of the stride; 0 when none does."""
+    sides = range(stride, max(LARGEST, stride) + 1, stride)
+    return bisect.bisect_right(sides, memory, key=lambda side: cost(side, side)) * stride
 
 
 def _margin(spec: ModelSpec, asked: str | int, window: int) -> int:

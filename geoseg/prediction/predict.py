@@ -22,6 +22,7 @@ from geoseg.prediction.pipeline import Timing
 from geoseg.prediction.prepare import Prepared, Settings, prepare
 from geoseg.prediction.probe import estimate
 from geoseg.prediction.result import Estimate, PredictResult, shares_of
+from geoseg.prediction.seams import seam_score
 from geoseg.prediction.store import Store
 from geoseg.prediction.turned import Turned
 from geoseg.readers import ReadOptions, Words, find_sources
@@ -49,6 +50,7 @@ def predict(
     aoi: str | Path | None = None,
     dst_crs: str | None = None,
     device: str = "auto",
+    check_seams: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     **reading: Unpack[ReadOptions],
@@ -78,6 +80,8 @@ def predict(
         aoi: polygons; what lies outside has no data in the map.
         dst_crs: the CRS of the map, such as "EPSG:32632", where it is not the scene's.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        check_seams: also map the middle of the scene in a single pass, or where that takes too much memory with other
+            windows, and say how much of the seams shows.
         dry_run: make nothing; try some windows and say what the map would take.
         overwrite: replace the outputs if they are there.
         **reading: how the scene is read, see `geoseg.readers.ReadOptions`; `bands` are those that stand for the
@@ -113,6 +117,7 @@ def predict(
         job.layout.grid.window_shape,
         job.layout.grid.margin,
         timing.bottleneck(seconds),
+        seam_score(job, network, ready.largest) if check_seams else None,
     )
 
 

@@ -16,7 +16,7 @@ from geoseg.prediction.budget import default_memory, left_for_windows
 from geoseg.prediction.context import Context, GlobalContext, choose_context, scene_mean, settled
 from geoseg.prediction.crf_options import CrfOptions
 from geoseg.prediction.engine import Job
-from geoseg.prediction.layout import Request, WindowLayout, plan
+from geoseg.prediction.layout import Request, WindowLayout, largest_window, plan
 from geoseg.prediction.outputs import Outputs
 from geoseg.prediction.runtimes import Runtime, open_runtime
 from geoseg.readers import ReadOptions, Words, find_source, reprojected
@@ -53,6 +53,7 @@ class Prepared:
         settings: as they were asked for.
         tags: what is noted in the outputs.
         key: what makes two runs the same work; None where they cannot be told apart.
+        largest: side of the largest window that fits into the memory, in pixels.
     """
 
     job: Job
@@ -60,6 +61,7 @@ class Prepared:
     settings: Settings
     tags: dict[str, Any]
     key: str | None
+    largest: int
 
 
 def prepare(
@@ -82,7 +84,7 @@ def prepare(
     bands = reading.get("bands")
     places = _places(spec, name, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
     context = choose_context(spec, name, settings.global_context)
-    job, runtime = _run_by(model, opened, places, context, settings)
+    job, runtime, largest = _run_by(model, opened, places, context, settings)
     grid = job.layout.grid
     options = {
         "window": list(grid.window_shape),
@@ -102,7 +104,7 @@ def prepare(
             tags | dict(reading) | {"further": bool(outputs.further), "crs": settings.dst_crs, "version": __version__},
             read,
         )
-    return Prepared(job, runtime, settings, tags, key)
+    return Prepared(job, runtime, settings, tags, key, largest)
 
 
 def _open(scene: Words | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
@@ -132,28 +134,30 @@ def _places(spec: ModelSpec, name: str, scene: Scene, asked: tuple[str, ...] | N
 
 def _run_by(
     model: str | Path | Model, scene: Scene, places: tuple[int, ...], context: Context, settings: Settings
-) -> tuple[Job, Runtime]:
-    """The windows of a scene, and the runtime for them."""
+) -> tuple[Job, Runtime, int]:
+    """The windows of a scene, the runtime for them, and the side of the largest that would fit."""
     if context == "tile":
         runtime = open_runtime(settings.runtime, model, settings.device)
-        return _job(scene, places, runtime, settings), runtime
+        job, largest = _job(scene, places, runtime, settings)
+        return job, runtime, largest
     loaded = model if isinstance(model, Model) else load_model(model)
     if context == "chip":
         runtime = open_runtime(settings.runtime, settled(loaded, context), settings.device)
-        return _job(scene, places, runtime, settings), runtime
+        job, largest = _job(scene, places, runtime, settings)
+        return job, runtime, largest
     import torch
 
     # What is fixed for one scene is no graph to keep: torch runs it.
     if settings.runtime not in ("auto", "torch"):
         raise OptionError(f"the runtime {settings.runtime} cannot take a mean of the scene; take --runtime torch")
     runtime = open_runtime("torch", settled(loaded, context, torch.zeros(1)), settings.device)
-    job = _job(scene, places, runtime, settings)
+    job, largest = _job(scene, places, runtime, settings)
     whole = Job(job.scene, job.places, job.spec, WindowLayout.of(job.layout.grid))
     mean = scene_mean(whole, loaded, choose_device(settings.device))
-    return job, open_runtime("torch", settled(loaded, context, mean), settings.device)
+    return job, open_runtime("torch", settled(loaded, context, mean), settings.device), largest
 
 
-def _job(scene: Scene, places: tuple[int, ...], runtime: Runtime, settings: Settings) -> Job:
+def _job(scene: Scene, places: tuple[int, ...], runtime: Runtime, settings: Settings) -> tuple[Job, int]:
     spec = runtime.spec
     memory = left_for_windows(default_memory() if settings.memory is None else settings.memory)
     beside = 4 * (COPIES * len(scene.bands) + 2 * len(spec.legend))
@@ -162,4 +166,5 @@ def _job(scene: Scene, places: tuple[int, ...], runtime: Runtime, settings: Sett
         return runtime.memory(height, width) + beside * height * width
 
     request = Request(settings.window, settings.margin, settings.blend, memory)
-    return Job(scene, places, spec, plan(scene.grid, spec, request, cost))
+    job = Job(scene, places, spec, plan(scene.grid, spec, request, cost))
+    return job, largest_window(spec.stride, memory, cost)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.legend import IGNORE, Legend
+from geoseg.prediction.seams import SeamScore
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class PredictResult:
         windows: rows and columns of a window, margins included.
         margin: of its context on each side, in pixels.
         bottleneck: what took most of the time.
+        seams: how much shows of where windows meet, None where nobody asked.
     """
 
     output: str
@@ -39,6 +41,7 @@ class PredictResult:
     windows: tuple[int, int]
     margin: int
     bottleneck: str
+    seams: SeamScore | None = None
 
     def __str__(self) -> str:
         classes = ", ".join(f"{name} {100 * share:.1f} %" for name, share in self.shares.items())
@@ -47,7 +50,7 @@ class PredictResult:
         return (
             f"{self.output}: {self.height} x {self.width} pixels, {classes}, no data {100 * self.nodata:.1f} % "
             f"({self.seconds:.1f} s, {rate:.2f} MP/s in windows of {rows} x {cols} with a margin of {self.margin}, "
-            f"{self.runtime}; {self.bottleneck})"
+            f"{self.runtime}; {self.bottleneck})" + (f"\n{self.seams}" if self.seams else "")
         )
 
 
