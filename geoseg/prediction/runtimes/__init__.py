@@ -1,8 +1,8 @@
 """What runs a network, one file per runtime, found by file name.
 
-Each file has `open_model(source, device, threads, *, compiled)` that returns a `Runtime`, and `missing()` that names the
-packages it lacks. Files that begin with an underscore are what they share. Neither this file nor a runtime that finds
-its graph in the cache imports torch.
+Each file has `open_model(source, device, threads, *, compiled)` that returns a `Runtime`, and `missing()` that names
+the packages it lacks. Files that begin with an underscore are what they share. Neither this file nor a runtime that
+finds its graph in the cache imports torch.
 """
 
 from __future__ import annotations
