@@ -25,7 +25,6 @@ from geoseg.legend import Legend
 from geoseg.model import ModelSpec, load_model, write_model
 from geoseg.models import build
 from geoseg.prediction.runtimes import open_runtime, runtimes
-
 from geoseg.statistics import BandStatistics
 
 BANDS, CLASSES, YARDSTICK = 4, 6, 512
