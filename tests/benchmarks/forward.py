@@ -1,6 +1,6 @@
 """CPU time and memory of a network in each runtime: `python tests/benchmarks/forward.py [--rounds N]`.
 
-A Unet with a resnet18, 4 bands, 6 classes. The yardstick is torch eager in float32 on windows of 512 pixels. All are run
+A Unet with a resnet18, 4 bands, 6 classes. The yardstick is torch eager in float32 on windows of 512 pixels. All run
 in turn, round by round, so that what else the machine does falls on all alike; figures are medians of the ratio of CPU
 time per pixel to the yardstick's of the same round. Peak memory is what a process of its own adds in its first forward.
 """

@@ -189,7 +189,7 @@ def test_where_the_cache_cannot_be_written_the_entry_is_made_for_this_run(tmp_pa
 
 
 def test_entries_used_longest_ago_are_removed(cache, monkeypatch):
-    monkeypatch.setattr(_cache, "LIMIT", 700)
+    monkeypatch.setattr(_cache, "LIMIT", 900)
     for number in range(4):
         place, _ = _cache.find_or_make(f"key{number}", entry("x" * 200))
         os.utime(place, (number, number))
@@ -246,6 +246,6 @@ def test_heads_are_those_of_torch():
 def test_memory_counts_what_is_alive_at_once():
     body = nn.Sequential(nn.Conv2d(2, 8, 1), nn.Conv2d(8, 16, 1), nn.Conv2d(16, 3, 1))
     memory = memory_of(SegmentationNetwork(body, stride=1), 2)
-    # The second convolution: 8 channels in, 16 out, 4 bytes each.
-    assert memory.bytes(100, 200) == 4 * (8 + 16) * 100 * 200
+    # At the second convolution: the image of 2 channels, 8 in, 16 out, 4 bytes each.
+    assert memory.bytes(100, 200) == 4 * (2 + 8 + 16) * 100 * 200
     assert memory.bytes(100, 200, batch=3) == 3 * memory.bytes(100, 200)
