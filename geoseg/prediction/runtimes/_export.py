@@ -31,7 +31,7 @@ SHARE = 2e-5
 SIDE = 256
 
 
-def export(backend: Backend, source: str | Path | Model, folder: Path) -> dict[str, object]:
+def export(backend: Backend, source: str | Path | Model, folder: Path, threads: int | None) -> dict[str, object]:
     """Write the graph of a model into a folder; what is to be known of it, and why it is refused if it is.
 
     It is made from windows of one size and tried on another, so that a graph in which sizes are fixed does not pass.
@@ -47,14 +47,16 @@ def export(backend: Backend, source: str | Path | Model, folder: Path) -> dict[s
         "square": memory.square,
     }
     logger.info("making the %s graph of %s, once", backend.name, model.name)
-    reason = _refusal(backend, network, bands, folder)
+    reason = _refusal(backend, network, bands, folder, threads)
     if reason:
         for file in folder.iterdir():
             file.unlink()
     return about | {"refused": reason}
 
 
-def _refusal(backend: Backend, network: SegmentationNetwork, bands: int, folder: Path) -> str | None:
+def _refusal(
+    backend: Backend, network: SegmentationNetwork, bands: int, folder: Path, threads: int | None
+) -> str | None:
     side = round_up(max(64, network.min_size), network.stride)
     example = _window(bands, side, side + network.stride, batch=2)
     try:
@@ -62,7 +64,7 @@ def _refusal(backend: Backend, network: SegmentationNetwork, bands: int, folder:
             # Of tracing: that it is old, and that sizes may be fixed, which is tried below.
             warnings.simplefilter("ignore")
             backend.write(network.body, example, folder)
-        infer = backend.load(folder, None)
+        infer = backend.load(folder, threads)
         longer = round_up(max(SIDE, side + 2 * network.stride), network.stride)
         window = _window(bands, longer, longer + network.stride)
         with torch.inference_mode():

@@ -60,7 +60,7 @@ class GraphRuntime:
         def make(folder: Path) -> dict[str, object]:
             from geoseg.prediction.runtimes._export import export
 
-            return export(backend, source, folder)
+            return export(backend, source, folder, threads)
 
         folder, about = find_or_make(_key(backend, source), make)
         if about["refused"]:

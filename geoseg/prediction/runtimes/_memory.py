@@ -46,7 +46,7 @@ def memory_of(network: SegmentationNetwork, in_channels: int) -> MemoryModel:
     try:
         empty = copy.deepcopy(network).to("meta")
         (first, few), (second, many) = (_peak(empty, in_channels, side, "meta") for side in SIDES)
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):
         real = copy.deepcopy(network).cpu()
         (first, few), (second, many) = (_peak(real, in_channels, side, "cpu") for side in SMALL_SIDES)
     # An architecture whose least window is larger than both gives one point, not two.

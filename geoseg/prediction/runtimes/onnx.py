@@ -52,7 +52,11 @@ class _Onnx:
     def load(self, folder: Path, threads: int | None) -> Infer:
         import onnxruntime
 
+        # It would send what it runs on to its maker.
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
+        # Threads that wait turn round and round, on cores that read and write meanwhile.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:
             options.intra_op_num_threads = threads
         # The arena keeps the largest window's memory for good and grows by doubling.

@@ -32,11 +32,16 @@ class _OpenVino:
     def write(self, body: Any, example: Any, folder: Path) -> None:
         import openvino
         import torch
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
         # Traced here without the second and third run that compare the trace with itself: it is compared with torch.
         traced = torch.jit.trace(body, example, check_trace=False)  # type: ignore[no-untyped-call]
-        shape = openvino.PartialShape([-1, example.shape[1], -1, -1])
-        graph = openvino.convert_model(traced, example_input=example, input=[shape])
+        # `openvino.convert_model` does the same, but reports it to its maker from forked processes.
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced, example_input=example)
+        graph = frontend.convert(frontend.load(decoder))
+        graph.reshape(openvino.PartialShape([-1, example.shape[1], -1, -1]))
         openvino.save_model(graph, folder / "graph.xml", compress_to_fp16=False)
 
     def load(self, folder: Path, threads: int | None) -> Infer:
