@@ -20,8 +20,10 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from geoseg import losses, models, progress
-from geoseg.chips.dataset import ChipDataset, ClassBalancedSampler, InOrder
+from geoseg.chips.augment import parse_augmentation
+from geoseg.chips.dataset import ChipDataset
 from geoseg.chips.index import ChipIndex, read_index
+from geoseg.chips.sampling import ClassBalancedSampler, InOrder
 from geoseg.device import choose_device
 from geoseg.errors import ChipError, ModelError, OptionError, require_seed
 from geoseg.grid import round_up
@@ -81,7 +83,7 @@ class Settings:
     batch_size: int
     lr: float
     patience: int
-    augment: float
+    augment: str
     device: str
     precision: str
     seed: int
@@ -113,7 +115,7 @@ def train(
     batch_size: int | None = None,
     lr: float | None = None,
     patience: int | None = None,
-    augment: float = 0.5,
+    augment: str | float = "default",
     device: str = "auto",
     precision: str = "auto",
     jobs: int = 0,
@@ -142,7 +144,8 @@ def train(
         batch_size: chips per step.
         lr: highest learning rate.
         patience: epochs without a better validation mIoU before it stops.
-        augment: strength of the radiometric jitter, 0 for none; flips and rotations are always on.
+        augment: how chips are changed at random: "default", "none", a sum such as "jitter:0.5+scale+cutmix", or the
+            strength of the jitter; see `geoseg.chips.augment.Augmentation`.
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "auto" (bf16 on a GPU), "32" or "bf16".
         jobs: processes that read chips.
@@ -175,7 +178,7 @@ def train(
         batch_size=batch_size,
         lr=lr,
         patience=patience,
-        augment=augment,
+        augment=str(parse_augmentation(augment)),
         device=str(chosen),
         precision=precision,
         seed=seed,
@@ -280,7 +283,7 @@ def _fit(
     task = SegmentationTask(
         network, losses.build(settings.loss), weights, len(index.legend), settings.schedule, str(index.folder)
     )
-    training = ChipDataset(index, "train", strength=settings.augment)
+    training = ChipDataset(index, "train", parse_augmentation(settings.augment))
     validation = ChipDataset(index, "val")
     loader: dict[str, Any] = {"batch_size": settings.batch_size, "num_workers": jobs, "persistent_workers": jobs > 0}
     sampler = ClassBalancedSampler(index.counts("train"), settings.chips_per_epoch, settings.seed)
