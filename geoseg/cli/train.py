@@ -59,8 +59,9 @@ from geoseg.cli import options
 @click.option("--patience", type=click.IntRange(min=1), help="Epochs without a better validation mIoU before it stops.")
 @click.option("--max-time", metavar="TIME", help="Such as 30m or 1h30m; ends then with the best so far.")
 @click.option(
-    "--augment", type=click.FloatRange(0, 2), default=0.5, show_default=True,
-    help="Strength of the radiometric jitter; flips and rotations are always on.",
+    "--augment", default="default", show_default=True, metavar="TEXT",
+    help="How chips are changed: none, default, or a sum of jitter, gamma, noise, blur, scale, dropout and cutmix, "
+    "such as jitter:0.5+scale; flips and rotations are on but with none.",
 )  # fmt: skip
 @options.device
 @click.option(

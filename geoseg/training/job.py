@@ -12,8 +12,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from geoseg import losses, models
-from geoseg.chips.dataset import ChipDataset, ClassBalancedSampler, InOrder
+from geoseg.chips.dataset import ChipDataset
 from geoseg.chips.index import DESCRIPTION, INDEX, ChipIndex, read_index
+from geoseg.chips.sampling import ClassBalancedSampler, InOrder
 from geoseg.errors import ChipError
 from geoseg.model import Model, load_model, versions
 from geoseg.output import fingerprint

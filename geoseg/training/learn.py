@@ -15,6 +15,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
+from geoseg.chips.augment import parse_augmentation
 from geoseg.chips.dataset import ChipDataset
 from geoseg.errors import GeosegError, ModelError
 from geoseg.training.feed import Batch, Batches, Feed, load
@@ -42,7 +43,7 @@ def learn(job: Job, task: SegmentationTask, keeper: Keeper, signals: Signals, sc
         Stopped: it was asked to; a checkpoint is written.
         ModelError: it diverged, or memory does not suffice for the smallest batch.
     """
-    dataset = ChipDataset(job.index, "train", strength=job.settings.augment)
+    dataset = ChipDataset(job.index, "train", parse_augmentation(job.settings.augment))
     if task.step >= job.settings.epoch_steps or (task.step and keeper.is_late):
         keeper.end_epoch()
     while not (task.is_over or keeper.is_late):

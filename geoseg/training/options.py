@@ -45,7 +45,8 @@ class TrainOptions(TypedDict, total=False):
         patience: epochs without a better validation mIoU before it stops.
         max_time: seconds, or text such as "30m" or "1h30m"; training ends then with the best so far.
         checkpoint_every: seconds, or text such as "5m", between checkpoints; a minute, or more where writing is slow.
-        augment: strength of the radiometric jitter, 0 for none; flips and rotations are always on.
+        augment: how chips are changed at random: "default", "none", a sum such as "jitter:0.5+scale+cutmix", or the
+            strength of the jitter; see `geoseg.chips.augment.Augmentation`.
         device: "auto", "cpu", "cuda" or "cuda:N".
         devices: processes that train together on this machine, a GPU each, or with device "cpu" a share of the cores.
         num_nodes: machines that train together, each started with the same command.
@@ -81,7 +82,7 @@ class TrainOptions(TypedDict, total=False):
     patience: int | None
     max_time: str | float | None
     checkpoint_every: str | float | None
-    augment: float
+    augment: str | float
     device: str
     devices: int | None
     num_nodes: int
@@ -121,7 +122,7 @@ class Asked:
     patience: int | None = None
     max_time: str | float | None = None
     checkpoint_every: str | float | None = None
-    augment: float = 0.5
+    augment: str | float = "default"
     device: str = "auto"
     devices: int | None = None
     num_nodes: int = 1

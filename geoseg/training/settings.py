@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from geoseg import losses
+from geoseg.chips.augment import parse_augmentation
 from geoseg.chips.index import ChipIndex
 from geoseg.errors import OptionError, require_seed
 from geoseg.grid import round_up
@@ -50,7 +51,7 @@ class Settings:
     weight_decay: float
     clip: float
     patience: int
-    augment: float
+    augment: str
     precision: str
     seed: int
 
@@ -127,7 +128,7 @@ def choose(
         weight_decay=0.02 if asked.optimizer == "adamw" else 5e-4,
         clip=asked.clip,
         patience=asked.patience or epochs,
-        augment=asked.augment,
+        augment=str(parse_augmentation(asked.augment)),
         precision=_precision(asked.precision, device),
         seed=asked.seed,
     )
