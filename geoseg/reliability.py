@@ -47,7 +47,7 @@ class Reliability:
         place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], values, side="left")
         return cls(
             np.bincount(place, minlength=bins),
-            np.bincount(place, weights=values, minlength=bins),
+            np.asarray(np.bincount(place, weights=values, minlength=bins), float),
             np.bincount(place[right], minlength=bins),
         )
 

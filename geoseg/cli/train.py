@@ -13,6 +13,7 @@ from geoseg.cli import options
 @options.command()
 @click.argument("chips", type=click.Path(path_type=Path))
 @click.option("--fold", type=click.IntRange(min=0), help="Of chips cut in folds, the one held out for validation.")
+@click.option("--cross-validate", is_flag=True, help="Hold out each fold in turn; OUTPUT names a table and its models.")
 @click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, ...; see geoseg models.")
 @click.option("--encoder", help="Encoder of the networks that have one, such as resnet18; see geoseg models NAME.")
 @click.option("--depth", type=int, help="Halvings, of the U-shaped networks and segnet.")
@@ -56,7 +57,7 @@ from geoseg.cli import options
 @options.output
 @options.overwrite
 @options.json_
-def command(chips: Path, as_json: bool, **settings: Any) -> None:
+def command(chips: Path, as_json: bool, cross_validate: bool, **settings: Any) -> None:
     """Train a network on CHIPS, a folder that geoseg tile made.
 
     Leaves one model file that describes itself, and beside it the figures of each epoch (.metrics.csv), their curves
@@ -64,7 +65,11 @@ def command(chips: Path, as_json: bool, **settings: Any) -> None:
 
     \b
     geoseg train chips/ -o model.safetensors
+    geoseg train folds/ --cross-validate -o model.safetensors
     """
-    from geoseg.training.fit import train
+    if cross_validate:
+        from geoseg.training.cross_validation import cross_validate as learn
+    else:
+        from geoseg.training.fit import train as learn  # type: ignore[assignment]
 
-    options.tell(train(chips, **settings), as_json)
+    options.tell(learn(chips, **settings), as_json)
