@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import geoseg
+from conftest import WriteScene, striped
 from geoseg.cli import main
 from geoseg.confusion import Accuracy
 from geoseg.errors import ChipError, OptionError, OutputExistsError
@@ -18,14 +19,21 @@ from geoseg.model import read_spec
 from geoseg.training import cross_validation
 from geoseg.training.cross_validation import CrossValidation, cross_validate, mean_and_spread
 
-QUICK: dict[str, Any] = {"epochs": 1, "chips_per_epoch": 8, "batch_size": 8}
-WORDS = ["--epochs", "1", "--chips-per-epoch", "8", "--batch-size", "8", "-q"]
+QUICK: dict[str, Any] = {"epochs": 1, "chips_per_epoch": 4, "batch_size": 4}
+WORDS = ["--epochs", "1", "--chips-per-epoch", "4", "--batch-size", "4", "-q"]
 
 
 @pytest.fixture
-def folds(labelled_scene: tuple[Path, Path], tmp_path: Path) -> Path:
+def scene(write_scene: WriteScene) -> tuple[Path, Path]:
+    """A scene of 96 x 120 pixels and its labels."""
+    values, classes = striped(96, 120)
+    return write_scene(values, nodata=0), write_scene(classes[None], "labels.tif", nodata=0)
+
+
+@pytest.fixture
+def folds(scene: tuple[Path, Path], tmp_path: Path) -> Path:
     """Chips in two folds."""
-    geoseg.tile(*labelled_scene, tmp_path / "chips", chip_size=32, folds=2)
+    geoseg.tile(*scene, tmp_path / "chips", chip_size=24, folds=2)
     return tmp_path / "chips"
 
 
@@ -86,13 +94,13 @@ def test_mean_and_spread_by_hand() -> None:
     assert all(math.isnan(value) for value in mean_and_spread([math.nan]))
 
 
-def test_what_cannot_be_cross_validated(folds: Path, labelled_scene: tuple[Path, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_cross_validated(folds: Path, scene: tuple[Path, Path], tmp_path: Path) -> None:
     output = tmp_path / "m.safetensors"
     with pytest.raises(OptionError, match="give one of them"):
         cross_validate(folds, output, fold=1)
     with pytest.raises(ChipError, match="cut in 2 folds, 0 to 1"):
         cross_validate(folds, output, folds=[2])
-    geoseg.tile(*labelled_scene, tmp_path / "split", chip_size=32)
+    geoseg.tile(*scene, tmp_path / "split", chip_size=24, split=(0.5, 0.5, 0))
     with pytest.raises(ChipError, match=r"tile --folds 5"):
         cross_validate(tmp_path / "split", output)
     assert not list(tmp_path.glob("m.*"))
