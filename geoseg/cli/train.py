@@ -13,6 +13,7 @@ from geoseg.cli import options
 @options.command(again="the same command with --resume goes on")
 @click.argument("chips", type=click.Path(path_type=Path))
 @click.option("--fold", type=click.IntRange(min=0), help="Of chips cut in folds, the one held out for validation.")
+@click.option("--cross-validate", is_flag=True, help="Hold out each fold in turn; OUTPUT names a table and its models.")
 @click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, ...; see geoseg models.")
 @click.option("--encoder", help="Encoder of the networks that have one, such as resnet18; see geoseg models NAME.")
 @click.option("--depth", type=int, help="Halvings, of the U-shaped networks and segnet.")
@@ -85,7 +86,7 @@ from geoseg.cli import options
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
 @options.overwrite
 @options.json_
-def command(chips: Path, as_json: bool, arch_options: tuple[str, ...], **settings: Any) -> None:
+def command(chips: Path, as_json: bool, cross_validate: bool, arch_options: tuple[str, ...], **settings: Any) -> None:
     """Train a network on CHIPS, a folder that geoseg tile made.
 
     Leaves one model file that describes itself, and beside it the figures of each epoch (.metrics.csv), their curves
@@ -95,11 +96,16 @@ def command(chips: Path, as_json: bool, arch_options: tuple[str, ...], **setting
     \b
     geoseg train chips/ -o model.safetensors
     geoseg train more/ --from model.safetensors -o better.safetensors
+    geoseg train folds/ --cross-validate -o model.safetensors
     """
-    from geoseg.training.fit import train
     from geoseg.training.options import parse_arch_options
     from geoseg.training.team import is_first_process
 
-    result = train(chips, arch_options=parse_arch_options(arch_options), **settings)
+    if cross_validate:
+        from geoseg.training.cross_validation import cross_validate as learn
+    else:
+        from geoseg.training.fit import train as learn  # type: ignore[assignment]
+
+    result = learn(chips, arch_options=parse_arch_options(arch_options), **settings)
     if is_first_process():
         options.tell(result, as_json)
