@@ -83,7 +83,7 @@ def test_what_does_not_go_together(small_chips, model, tmp_path, options, says):
 
 def test_bands_that_have_nothing_in_common(model, tmp_path):
     chips = make_chips(tmp_path, bands=("vv", "vh", "hh", "hv"))
-    with pytest.raises(BandMismatchError, match="vv, vh, hh, hv, and .* was trained on others: blue, green, red, nir"):
+    with pytest.raises(BandMismatchError, match=r"vv, vh, hh, hv, and .* was trained on others: blue, green, red, nir"):
         begun(chips, model)
 
 
