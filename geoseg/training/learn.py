@@ -43,6 +43,7 @@ def learn(job: Job, task: SegmentationTask, keeper: Keeper, signals: Signals, sc
         Stopped: it was asked to; a checkpoint is written.
         ModelError: it diverged, or memory does not suffice for the smallest batch.
     """
+    task.to(job.device)
     dataset = ChipDataset(job.index, "train", parse_augmentation(job.settings.augment))
     if task.step >= job.settings.epoch_steps or (task.step and keeper.is_late):
         keeper.end_epoch()

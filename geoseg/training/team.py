@@ -256,7 +256,7 @@ class _Helper:
 
     def end(self) -> None:
         """End it; when the training is complete it has come to its end by itself."""
-        self._process.join(10)
+        self._process.join(5)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()

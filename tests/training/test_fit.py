@@ -19,6 +19,7 @@ from geoseg.training.schedule import Schedule
 from geoseg.training.settings import choose
 from geoseg.training.task import Best
 from geoseg.training.team import Team
+from training_chips import make_chips
 
 QUICK = {"epochs": 2, "chips_per_epoch": 16, "batch_size": 8}
 
@@ -214,6 +215,18 @@ class TestBadInput:
             ({"precision": "16"}, "precision"),
             ({"precision": "8"}, "precision"),
             ({"epochs": 0}, "epochs is 0"),
+            ({"accumulate": 0}, "accumulate is 0"),
+            ({"encoder_lr": 2.0}, "encoder_lr is 2"),
+            ({"optimizer": "adam"}, "adamw, sgd"),
+            ({"schedule": "linear"}, "one-cycle, poly, cosine"),
+            ({"clip": -1.0}, "clip is -1"),
+            ({"max_time": "soon"}, "30m, 1h30m or 90s"),
+            ({"devices": 4}, "this machine has 0 CUDA devices; take --devices 1, or --device cpu"),
+            ({"num_nodes": 2}, "where they meet"),
+            ({"arch_options": {"widht": 8}}, "did you mean 'width'"),
+            ({"arch_options": {"width": "wide"}}, "width is 'wide'; it must be a whole number"),
+            ({"arch_options": {"depth": 2}, "depth": 3}, "say the same"),
+            ({"arch": "unet_classic", "arch_options": {"padding": "some"}}, "it must be same or valid"),
             ({"lr": 0.0}, "lr is 0"),
             ({"seed": -1}, "seed is -1"),
             ({"device": "tpu"}, "device is 'tpu'"),
@@ -224,6 +237,15 @@ class TestBadInput:
         with pytest.raises(OptionError, match=says):
             geoseg.train(chips, tmp_path / "m.safetensors", **wrong)
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_class_without_a_pixel_is_named(self, tmp_path):
+        names = [(1, "forest"), (2, "water"), (3, "moor"), (4, "ice"), (5, "sand")]
+        cut = make_chips(tmp_path, names=names)
+        with pytest.raises(ChipError, match="no training chip has a pixel of ice, sand; .* --allow-missing"):
+            geoseg.train(cut, tmp_path / "m.safetensors", **QUICK)
+        tiny = {"epochs": 1, "chips_per_epoch": 4, "batch_size": 4, "arch_options": {"width": 4}}
+        geoseg.train(cut, tmp_path / "m.safetensors", allow_missing=True, **tiny)
+        assert len(load_model(tmp_path / "m.safetensors").spec.legend) == 5
 
     def test_other_extensions(self, chips, tmp_path):
         with pytest.raises(OptionError, match=r"\.safetensors"):
