@@ -119,6 +119,7 @@ def _train(
         with together(job.team, job.device, _help, chips, job.asked):
             told_by_first(job.team, state)
             _learn(job, task, state, signals, checkpoints, board)
+        signals.deliver()
     except Stopped:
         logger.warning("Stopped after step %d; the same command with --resume goes on from there", task.steps)
         raise

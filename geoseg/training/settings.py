@@ -173,6 +173,8 @@ def _require_possible(asked: Asked, device: str) -> None:
     if asked.precision == "16" and not device.startswith("cuda"):
         raise OptionError("precision is '16' and the device a CPU, which cannot train with it; take 32 or bf16")
     require_seed(asked.seed)
+    # Read late, refused early.
+    _ = asked.most_seconds, asked.seconds_between
 
 
 def _precision(asked: str, device: str) -> str:

@@ -241,7 +241,7 @@ class TestBadInput:
     def test_a_class_without_a_pixel_is_named(self, tmp_path):
         names = [(1, "forest"), (2, "water"), (3, "moor"), (4, "ice"), (5, "sand")]
         cut = make_chips(tmp_path, names=names)
-        with pytest.raises(ChipError, match="no training chip has a pixel of ice, sand; .* --allow-missing"):
+        with pytest.raises(ChipError, match=r"no training chip has a pixel of ice, sand; .* --allow-missing"):
             geoseg.train(cut, tmp_path / "m.safetensors", **QUICK)
         tiny = {"epochs": 1, "chips_per_epoch": 4, "batch_size": 4, "arch_options": {"width": 4}}
         geoseg.train(cut, tmp_path / "m.safetensors", allow_missing=True, **tiny)
