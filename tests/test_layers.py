@@ -14,7 +14,7 @@ LAYERS = (
     ("errors", "__init__"),
     ("registry", "grid", "progress", "output", "vrt"),
     ("legend", "raster", "device"),
-    ("scene", "confusion", "vector", "statistics", "class_raster"),
+    ("scene", "confusion", "reliability", "vector", "statistics", "class_raster"),
     ("readers", "writers", "models", "losses", "labels", "sample_data"),
     ("chips", "model"),
     ("training", "prediction", "vectors", "assessment"),

@@ -13,8 +13,13 @@ from geoseg.errors import ChipError, ModelError, OptionError, OutputExistsError
 from geoseg.model import load_model
 from geoseg.models import build
 from geoseg.training.begin import Begin
-from geoseg.training.fit import _settings
-from geoseg.training.task import Best, Schedule, balancing_weights
+from geoseg.training.class_weights import balancing_weights
+from geoseg.training.options import Asked
+from geoseg.training.schedule import Schedule
+from geoseg.training.settings import choose
+from geoseg.training.task import Best
+from geoseg.training.team import Team
+from training_chips import make_chips
 
 QUICK = {"epochs": 2, "chips_per_epoch": 16, "batch_size": 8}
 
@@ -51,7 +56,7 @@ def test_it_learns_and_leaves_a_model_that_describes_itself(chips, tmp_path):
     assert model.spec.training["validation"]["mean_iou"] == result.mean_iou
     assert model.spec.training["tiling"]["gap"] == 8
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "m.curves.png", "m.md", "m.metrics.csv", "m.safetensors",
+        "m.confusion.csv", "m.curves.png", "m.md", "m.metrics.csv", "m.safetensors",
     ]  # fmt: skip
     card = (tmp_path / "m.md").read_text()
     assert "blue, green, red, nir" in card
@@ -100,11 +105,8 @@ def test_a_training_of_very_few_steps(chips, tmp_path, epochs):
 
 def test_batches_are_whole(chips):
     index = read_index(chips)
-    asked = dict.fromkeys(("epochs", "batch_size", "lr", "patience"))
-    others = {"arch": "auto", "options": {}, "loss": "ce", "class_weights": "none", "augment": 0.5, "device": "cpu",
-              "begin": Begin()}  # fmt: skip
     for draws in (None, 1, 17, 32):
-        settings = _settings(index, chips_per_epoch=draws, precision="auto", seed=0, **asked, **others)
+        settings = choose(index, Asked(chips_per_epoch=draws), Begin(), "cpu", Team())
         assert settings.chips_per_epoch % settings.batch_size == 0
         assert settings.chips_per_epoch >= (draws or 1)
 
@@ -211,7 +213,20 @@ class TestBadInput:
             ({"extra_bands": "zero"}, "nothing without --weights"),
             ({"reduce_bands": 4}, "there are 4 bands"),
             ({"precision": "16"}, "precision"),
+            ({"precision": "8"}, "precision"),
             ({"epochs": 0}, "epochs is 0"),
+            ({"accumulate": 0}, "accumulate is 0"),
+            ({"encoder_lr": 2.0}, "encoder_lr is 2"),
+            ({"optimizer": "adam"}, "adamw, sgd"),
+            ({"schedule": "linear"}, "one-cycle, poly, cosine"),
+            ({"clip": -1.0}, "clip is -1"),
+            ({"max_time": "soon"}, "30m, 1h30m or 90s"),
+            ({"devices": 4}, "this machine has 0 CUDA devices; take --devices 1, or --device cpu"),
+            ({"num_nodes": 2}, "where they meet"),
+            ({"arch_options": {"widht": 8}}, "did you mean 'width'"),
+            ({"arch_options": {"width": "wide"}}, "width is 'wide'; it must be a whole number"),
+            ({"arch_options": {"depth": 2}, "depth": 3}, "say the same"),
+            ({"arch": "unet_classic", "arch_options": {"padding": "some"}}, "it must be same or valid"),
             ({"lr": 0.0}, "lr is 0"),
             ({"seed": -1}, "seed is -1"),
             ({"device": "tpu"}, "device is 'tpu'"),
@@ -222,6 +237,15 @@ class TestBadInput:
         with pytest.raises(OptionError, match=says):
             geoseg.train(chips, tmp_path / "m.safetensors", **wrong)
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_class_without_a_pixel_is_named(self, tmp_path):
+        names = [(1, "forest"), (2, "water"), (3, "moor"), (4, "ice"), (5, "sand")]
+        cut = make_chips(tmp_path, names=names)
+        with pytest.raises(ChipError, match=r"no training chip has a pixel of ice, sand; .* --allow-missing"):
+            geoseg.train(cut, tmp_path / "m.safetensors", **QUICK)
+        tiny = {"epochs": 1, "chips_per_epoch": 4, "batch_size": 4, "arch_options": {"width": 4}}
+        geoseg.train(cut, tmp_path / "m.safetensors", allow_missing=True, **tiny)
+        assert len(load_model(tmp_path / "m.safetensors").spec.legend) == 5
 
     def test_other_extensions(self, chips, tmp_path):
         with pytest.raises(OptionError, match=r"\.safetensors"):
