@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from geoseg.legend import IGNORE, Legend
 
 Matrix = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def confusion(reference: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], classes: int) -> Matrix:
@@ -27,6 +30,23 @@ def confusion(reference: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8]
     both = (reference != IGNORE) & (predicted != IGNORE)
     pairs = reference[both].astype(np.int64) * classes + predicted[both]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def confusion_rows(matrix: Matrix, legend: Legend) -> Iterator[list[str | int]]:
+    """The rows of a table of a confusion matrix, with a head."""
+    names = [harmless(name) for name in legend.names]
+    yield ["reference / map", *names]
+    for name, row in zip(names, matrix.tolist(), strict=True):
+        yield [name, *row]
+
+
+def harmless(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula.
+
+    >>> harmless("=HYPERLINK(0)"), harmless("forest")
+    ("'=HYPERLINK(0)", 'forest')
+    """
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import platform
 import struct
 from dataclasses import asdict, dataclass, field
@@ -42,6 +43,8 @@ class ModelSpec:
         reach: pixels to one side that an output depends on, None when it sees the whole window.
         stride: pixels between the network's coarsest samples.
         chip_size: side of the training chips, in pixels.
+        temperature: what logits are divided by before the softmax, so that probabilities are what they say (Guo et
+            al. 2017, arXiv:1706.04599); which class is most probable does not depend on it.
         training: how it was made: chips, split, options, scores, versions.
     """
 
@@ -54,6 +57,7 @@ class ModelSpec:
     reach: int | None
     stride: int
     chip_size: int
+    temperature: float = 1.0
     training: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -95,6 +99,8 @@ class ModelSpec:
                 raise TypeError(f"{value!r} is no number of pixels")
         if not isinstance(self.ground_sample_distance, int | float | None):
             raise TypeError(f"{self.ground_sample_distance!r} is no ground sample distance")
+        if not isinstance(self.temperature, int | float) or not 0 < self.temperature < math.inf:
+            raise ValueError(f"{self.temperature!r} is no temperature")
         if not isinstance(self.options, dict) or not isinstance(self.training, dict):
             raise TypeError("its options are no table")
         if len(self.bands) != len(self.statistics.mean) or self.stride < 1 or self.chip_size < 1:

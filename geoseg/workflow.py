@@ -135,7 +135,8 @@ def run(
             tile, paths, labels, chips, seed=seed, overwrite=True, **inputs, **(tiling or {})
         )
         steps.do("tile", work, chips)
-        learn = partial(train, seed=seed, device=device, overwrite=True, **(training or {}))
+        # What was begun by this very run goes on; `train` tells by its settings and chips.
+        learn = partial(train, seed=seed, device=device, overwrite=True, resume=True, **(training or {}))
         steps.do("train", partial(learn, chips, model), model, *(output / name for name in beside_model(model)))
         index = read_index(chips)
         maps, layers = _output_names(output, [pair.source for pair in pairs], polygons)

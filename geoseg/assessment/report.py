@@ -21,7 +21,7 @@ from geoseg.assessment.compare import Comparison, Counts
 from geoseg.assessment.figures import Curves
 from geoseg.assessment.preview import Image
 from geoseg.class_raster import LEGEND_TAG
-from geoseg.confusion import Accuracy
+from geoseg.confusion import Accuracy, confusion_rows
 from geoseg.legend import Legend
 from geoseg.raster import open_raster
 
@@ -29,7 +29,6 @@ FEW_PIXELS = 100
 MOST_PICTURES = 6
 """Of how many maps there are pictures in one report."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST_TAG = 2000
 
 
@@ -92,7 +91,7 @@ def write_report(folder: Path, report: Report) -> None:
     for name, data in images.items():
         (folder / f"{name}.png").write_bytes(data)
     with (folder / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(_confusion_rows(report))
+        csv.writer(file).writerows(confusion_rows(report.counts.matrix, report.legend))
     provenance = _provenance(report.judged[0].map_path)
     (folder / "metrics.json").write_text(json.dumps(_metrics(report, provenance), indent=2) + "\n", encoding="utf-8")
     (folder / "report.html").write_text(_html(report, images, provenance), encoding="utf-8")
@@ -110,22 +109,6 @@ def _figures(report: Report) -> Iterator[tuple[str, bytes]]:
 
 def _picture_names() -> list[str]:
     return ["map_and_reference", *(f"map_and_reference_{number}" for number in range(2, MOST_PICTURES + 1))]
-
-
-def _confusion_rows(report: Report) -> Iterator[list[str | int]]:
-    names = [harmless(name) for name in report.legend.names]
-    yield ["reference / map", *names]
-    for name, row in zip(names, report.counts.matrix.tolist(), strict=True):
-        yield [name, *row]
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula.
-
-    >>> harmless("=HYPERLINK(0)"), harmless("forest")
-    ("'=HYPERLINK(0)", 'forest')
-    """
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _provenance(map_path: Path) -> dict[str, str]:

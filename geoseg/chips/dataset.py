@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from geoseg.chips.augment import d4, jitter
-from geoseg.chips.index import ChipIndex
+from geoseg.chips.augment import NONE, Augmentation, Image, Label, cutmix
+from geoseg.chips.ground import Ground
+from geoseg.chips.index import ChipIndex, ChipRow
+from geoseg.chips.sampling import Draw
 from geoseg.chips.store import open_store
 from geoseg.legend import IGNORE
-
-Draw = tuple[int, int | None]
-"""Number of a chip in its split, and the seed of its augmentation (None for none)."""
-
 
 KEPT_BYTES = 256_000_000
 """Decoded chips that one split may keep in memory, per process that reads."""
@@ -27,94 +24,87 @@ KEPT_BYTES = 256_000_000
 class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
     """The chips of one split: images (C, H, W) float32, scaled, and labels (H, W) int64 with `IGNORE`.
 
+    A draw with a key is a window of chip size at a random place, put together from the chips it touches, or read from
+    the scene when chips are virtual; all of its pixels belong to chips of the split. Only chips with files of their own
+    that are too many for the memory are taken as they are: four would have to be read for a window.
+
     A chip smaller than the others (where the scene is) is padded by reflection, its padding unlabelled.
     """
 
-    def __init__(self, index: ChipIndex, split: str, *, strength: float = 0.5) -> None:
-        """Read chips of `split`; `strength` is that of the radiometric jitter of seeded draws."""
+    def __init__(self, index: ChipIndex, split: str, augmentation: Augmentation = NONE) -> None:
+        """Read chips of `split`; `augmentation` is that of draws with a key."""
         self._statistics = index.statistics
         self._store = open_store(index)
         self._chips = index.rows(split)
-        self._strength = strength
+        self._ground = Ground(self._chips)
+        self._augmentation = augmentation
         self._size = int(index.frame[["height", "width"]].to_numpy().max())
-        self._kept: dict[int, tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]] = {}
+        self._kept: dict[int, tuple[Image, Label]] = {}
         self._room = KEPT_BYTES
+        pixels = sum(chip.height * chip.width for chip in self._chips)
+        self._all_fit = pixels * (4 * len(index.bands) + 1) <= KEPT_BYTES
+        self._any_place = index.is_virtual or self._all_fit
 
     def __len__(self) -> int:
         return len(self._chips)
 
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        number, seed = draw
-        image, label = self._read(number)
-        if seed is not None:
-            rng = np.random.default_rng(seed)
-            element = int(rng.integers(8))
-            image, label = d4(image, element), d4(label, element)
-            image = jitter(image, rng, self._strength)
+    def __getitem__(self, draw: Draw | tuple[int, int | None]) -> tuple[Tensor, Tensor]:
+        draw = Draw(*draw)
+        image, label = self._chip(draw.chip) if draw.key is None else self._changed(draw)
+        image, label = self._padded(image, label)
         return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(label.astype(np.int64))
 
-    def _read(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    def _changed(self, draw: Draw) -> tuple[Image, Label]:
+        rng = np.random.default_rng(draw.key)
+        change = self._augmentation
+        chip = change.change(*self._drawn(draw.chip, draw.target, rng), rng)
+        if change.cutmix and rng.random() < change.cutmix / 2:
+            other = self._drawn(int(rng.integers(len(self))), None, rng)
+            return cutmix(self._padded(*chip), self._padded(*change.change(*other, rng)), rng)
+        return chip
+
+    def _drawn(self, number: int, target: int | None, rng: np.random.Generator) -> tuple[Image, Label]:
+        """A window at a random place that shows a labelled pixel of the chip, of the class `target` when given."""
+        if not self._any_place:
+            return self._chip(number)
+        chip = self._chips[number]
+        label = self._chip(number)[1] if self._all_fit else self._store.read_label(chip)
+        places = np.flatnonzero(label != IGNORE if target is None else label == target)
+        if not len(places):
+            return self._chip(number)
+        row, col = divmod(int(places[rng.integers(len(places))]), chip.width)
+        window = self._ground.window(number, chip.row + row, chip.col + col, rng, centred=target is not None)
+        return self._assembled(window) if self._all_fit else self._decode(window)
+
+    def _assembled(self, window: ChipRow) -> tuple[Image, Label]:
+        image = np.empty((len(self._statistics.mean), window.height, window.width), np.float32)
+        label = np.empty((window.height, window.width), np.uint8)
+        for number, source, place in self._ground.pieces(window):
+            chip = self._chip(number)
+            image[:, *place] = chip[0][:, *source]
+            label[place] = chip[1][source]
+        return image, label
+
+    def _chip(self, number: int) -> tuple[Image, Label]:
         """One chip, kept in memory while there is room: small sets are drawn from again and again."""
         if number in self._kept:
             return self._kept[number]
-        image, label = self._decode(number)
+        image, label = self._decode(self._chips[number])
         if image.nbytes + label.nbytes <= self._room:
             self._room -= image.nbytes + label.nbytes
             self._kept[number] = image, label
         return image, label
 
-    def _decode(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        values, valid, label = self._store.read(self._chips[number])
-        image = self._statistics.scale(values, valid)
+    def _decode(self, chip: ChipRow) -> tuple[Image, Label]:
+        values, valid, label = self._store.read(chip)
+        return self._statistics.scale(values, valid), label
+
+    def _padded(self, image: Image, label: Label) -> tuple[Image, Label]:
         below, right = self._size - image.shape[1], self._size - image.shape[2]
         if below or right:
             image = np.pad(image, ((0, 0), (0, below), (0, right)), mode="reflect")
             label = np.pad(label, ((0, below), (0, right)), constant_values=IGNORE)
         return image, label
-
-
-class ClassBalancedSampler(Sampler[Draw]):
-    """A fixed number of random draws an epoch: half of them uniform, half for a class drawn evenly.
-
-    What is drawn depends on the seed and the epoch alone.
-    """
-
-    def __init__(self, counts: npt.NDArray[np.int64], draws: int, seed: int) -> None:
-        """Draw chips with `counts` (chips, classes) labelled pixels, `draws` times an epoch."""
-        present = counts[:, counts.sum(0) > 0]
-        per_class = present / present.sum(0)
-        self._chances = 0.5 / len(counts) + 0.5 * per_class.mean(1)
-        self._chances /= self._chances.sum()
-        self._draws = draws
-        self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; Lightning calls it."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return self._draws
-
-    def __iter__(self) -> Iterator[Draw]:
-        rng = np.random.default_rng((self._seed, self._epoch))
-        numbers = rng.choice(len(self._chances), self._draws, p=self._chances)
-        seeds = rng.integers(2**62, size=self._draws)
-        return iter([(int(number), int(seed)) for number, seed in zip(numbers, seeds, strict=True)])
-
-
-class InOrder(Sampler[Draw]):
-    """Every chip once, unchanged."""
-
-    def __init__(self, dataset: ChipDataset) -> None:
-        """Walk through `dataset`."""
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __iter__(self) -> Iterator[Draw]:
-        return iter([(number, None) for number in range(len(self))])
 
 
 def labelled_pixels(

@@ -34,6 +34,13 @@ class ChipStore(Protocol):
             ChipError: they are not there any more.
         """
 
+    def read_label(self, chip: ChipRow) -> npt.NDArray[np.uint8]:
+        """Class indices (rows, cols) of a chip, of virtual chips also where the scene has no data.
+
+        Raises:
+            ChipError: they are not there any more.
+        """
+
 
 def open_store(index: ChipIndex) -> ChipStore:
     """The store of an index.
@@ -59,6 +66,9 @@ class _ChipFiles:
             return values, valid, raster.read(scene.grid.window)
         except GeosegError as error:
             raise ChipError(f"{error}; the chips have changed since they were cut, make them again") from error
+
+    def read_label(self, chip: ChipRow) -> npt.NDArray[np.uint8]:
+        return self.read(chip)[2]
 
 
 @dataclass(frozen=True)
@@ -98,14 +108,26 @@ class _VirtualChips:
 
     def read(self, chip: ChipRow) -> Pixels:
         try:
-            scene, labels = self._opened[chip.scene]
-            window = Window(chip.col, chip.row, chip.width, chip.height)
-            values, valid = scene.read(window)
-            indices = labels.read(scene.grid.crop(window))
+            values, valid = self._opened[chip.scene][0].read(_window(chip))
         except GeosegError as error:
-            raise ChipError(f"{error}; the scenes have changed since the chips were cut, make them again") from error
-        return values, valid, np.where(valid, indices, np.uint8(IGNORE))
+            raise _changed(error) from error
+        return values, valid, np.where(valid, self.read_label(chip), np.uint8(IGNORE))
+
+    def read_label(self, chip: ChipRow) -> npt.NDArray[np.uint8]:
+        try:
+            scene, labels = self._opened[chip.scene]
+            return labels.read(scene.grid.crop(_window(chip)))
+        except GeosegError as error:
+            raise _changed(error) from error
 
     def __getstate__(self) -> dict[str, Any]:
         # Each process opens its own.
         return {"index": self.index, "sources": self.sources}
+
+
+def _window(chip: ChipRow) -> Window:
+    return Window(chip.col, chip.row, chip.width, chip.height)
+
+
+def _changed(error: GeosegError) -> ChipError:
+    return ChipError(f"{error}; the scenes have changed since the chips were cut, make them again")

@@ -28,8 +28,10 @@ class Command(click.Command):
     It adds `-q`, `-v` and `--debug`, switches the progress bars on, and turns KeyboardInterrupt into exit code 130.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, again: str = "the same command starts the work again", **kwargs: Any) -> None:
+        """A command as click's; `again` says how its work is taken up after it was stopped."""
         super().__init__(*args, **kwargs)
+        self._again = again
         self.params += [
             click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but the result."),
             click.Option(["-v", "--verbose"], is_flag=True, help="Say more."),
@@ -45,7 +47,7 @@ class Command(click.Command):
         os.environ.setdefault("CPL_LOG", os.devnull)
         progress.enable(not quiet)
         try:
-            with _log_to_stderr(quiet, verbose), _terminated_like_interrupted():
+            with _log_to_stderr(quiet, verbose), _terminated_like_interrupted(self._again):
                 return super().invoke(ctx)
         except GeosegError as error:
             if debug:
@@ -55,7 +57,7 @@ class Command(click.Command):
         except KeyboardInterrupt:
             if debug:
                 raise
-            _say("Stopped; the same command starts the work again")
+            _say(f"Stopped; {self._again}")
             ctx.exit(130)
         except MemoryError as error:
             if debug:
@@ -67,11 +69,11 @@ class Command(click.Command):
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def _terminated_like_interrupted(again: str) -> Iterator[None]:
     """SIGTERM cleans up as Ctrl-C does, and ends with exit code 143."""
 
     def stop(*_: object) -> None:
-        _say("Terminated; the same command starts the work again")
+        _say(f"Terminated; {again}")
         sys.exit(143)
 
     if threading.current_thread() is not threading.main_thread():

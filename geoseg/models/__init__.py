@@ -7,7 +7,7 @@ underscore are what they share.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from geoseg import registry
 from geoseg.errors import OptionError
@@ -78,6 +78,13 @@ def encoder_of(architecture: str, **options: Any) -> str | None:
     """Name of the encoder of a network that `build` makes of these options, None where it has none."""
     default = inspect.signature(registry.load(__name__, architecture).build).parameters.get("encoder")
     return options.get("encoder", default.default) if default else None
+
+
+def options_of(architecture: str) -> dict[str, Any]:
+    """What an architecture's `build` takes beside the counts of bands and classes: the type of each option."""
+    build_ = registry.load(__name__, architecture).build
+    kinds = get_type_hints(build_)
+    return {name: kinds[name] for name in _options(architecture)}
 
 
 def _options(architecture: str) -> list[str]:

@@ -81,7 +81,7 @@ def load_encoder(
     """
     if extra not in ("mean", "zero"):
         raise OptionError(f"extra_bands is '{extra}'; it must be mean or zero")
-    target = _encoder_of(network)
+    target = encoder_module(network)
     if target is None:
         raise OptionError("this network has no encoder that was trained before; take --arch unet to use --weights")
     file = None if str(source) == "imagenet" else _as_file(source)
@@ -105,7 +105,8 @@ def load_encoder(
     return Pretrained(str(source), digest, encoder, seen, _SCALING.get(key, "unknown"), extra, assumed)
 
 
-def _encoder_of(network: nn.Module) -> nn.Module | None:
+def encoder_module(network: nn.Module) -> nn.Module | None:
+    """The part of a network that may be trained before, None where it has none."""
     kinds = (EncoderMixin, TimmUniversalEncoder, TimmViTEncoder, _vgg.VGG, _vgg.SwitchedVGG)
     return next((module for module in network.modules() if isinstance(module, kinds)), None)
 

@@ -29,7 +29,7 @@ class Forwarder:
         image = torch.from_numpy(values)[None].to(self._device, memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
             logits = self._network(image)
-        probabilities: torch.Tensor = logits[0].float().softmax(0)
+        probabilities: torch.Tensor = (logits[0].float() / self.spec.temperature).softmax(0)
         return probabilities
 
     def classes(

@@ -23,15 +23,18 @@ def model_card(spec: ModelSpec, weights: int) -> str:
             f"- **Sees**: {reach}",
             f"- **Chips**: {training['chips']}, {spec.chip_size} pixels, split by {training['tiling']['split_by']} "
             f"with {training['tiling']['gap']} pixels between splits",
-            f"- **Training**: epoch {training['best_epoch']} of {settings['epochs']} was kept; loss {settings['loss']}"
-            f", class weights {settings['class_weights']}, batch {settings['batch_size']}, rate {settings['lr']:g}, "
-            f"seed {settings['seed']}",
+            f"- **Training**: epoch {training['best_epoch']} of {training['epochs']} was kept, after "
+            f"{training['seconds']:.0f} s on {settings['device']}; loss {settings['loss']}, class weights "
+            f"{settings['class_weights']}, batch {settings['batch_size']} x {settings['accumulate']} x "
+            f"{settings['processes']}, {settings['optimizer']} {settings['schedule']} rate {settings['lr']:g}, "
+            f"precision {settings['precision']}, seed {settings['seed']}",
             *_beginning(training.get("began")),
             "",
             "## Validation",
             "",
             *_validation(spec),
             "",
+            *_calibration(spec),
             "Validation chose the weights, so these figures are a little too good. The test blocks are the fair judge.",
             "",
         ]
@@ -61,6 +64,17 @@ def _validation(spec: ModelSpec) -> list[str]:
     ]
     summary = f"Overall accuracy {_figure(scores['overall_accuracy'])}, mean IoU {_figure(scores['mean_iou'])}."
     return [summary, "", head, "|" + " --- |" * 7, *rows]
+
+
+def _calibration(spec: ModelSpec) -> list[str]:
+    found = spec.training.get("calibration")
+    if not found:
+        return []
+    return [
+        f"Probabilities are calibrated with a temperature of {spec.temperature:.2f}: their expected calibration error "
+        f"on validation is {found['after']:.3f}, and {found['before']:.3f} without.",
+        "",
+    ]
 
 
 def _figure(value: float | None) -> str:

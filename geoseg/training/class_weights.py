@@ -17,7 +17,6 @@ from geoseg.errors import OptionError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
 from geoseg.registry import suggestion
-from geoseg.training.task import balancing_weights
 
 POWERS = {"none": 0.0, "auto": 0.25, "sqrt": 0.5}
 """Names of class weights, with the power of the frequency each takes."""
@@ -49,6 +48,20 @@ def class_weights(asked: str, counts: npt.NDArray[np.int64], legend: Legend) -> 
             f"class_weights is '{asked}'; it must be {', '.join(POWERS)}, {MEDIAN}, or a .toml or .json file"
         )
     return read_table(path, legend)
+
+
+def balancing_weights(pixels: npt.NDArray[np.int64], power: float) -> Tensor:
+    """Class weights: frequency to the power of -`power`, scaled so that the average pixel weighs 1.
+
+    Args:
+        pixels: labelled pixels per class (K,); a class without any weighs nothing.
+        power: 0 for equal weights, 1 for equal classes.
+    """
+    present = pixels > 0
+    weights = np.zeros(len(pixels))
+    weights[present] = (pixels[present] / pixels.sum()) ** -power
+    weights /= (weights * pixels).sum() / pixels.sum()
+    return torch.tensor(weights, dtype=torch.float32)
 
 
 def median_frequency(counts: npt.NDArray[np.int64]) -> Tensor:

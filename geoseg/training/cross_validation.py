@@ -132,6 +132,7 @@ def cross_validate(
         raise OptionError(f"{output}: a model file is named .safetensors")
     if settings.pop("fold", None) is not None:
         raise OptionError("fold and cross-validation both say what is held out; give one of them")
+    settings.pop("resume", None)  # it always goes on
     index = read_index(chips)
     numbers = _folds(index, folds)
     models = [f"{output.stem}.fold_{number}.safetensors" for number in numbers]
@@ -141,7 +142,8 @@ def cross_validate(
     key = fingerprint({"folds": numbers, "settings": settings}, [index.folder / INDEX, index.folder / DESCRIPTION])
 
     def learn(path: Path, fold: int) -> None:
-        train(chips, path, fold=fold, **settings)
+        # The workspace is kept for the same work only, so what lies there of a fold is its own.
+        train(chips, path, fold=fold, resume=True, overwrite=True, **settings)
 
     with new_output(table, overwrite=overwrite, beside=beside, key=key) as workspace:
         accuracies = [

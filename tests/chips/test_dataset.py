@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 import geoseg
 from conftest import striped
-from geoseg.chips.augment import d4, jitter
-from geoseg.chips.dataset import ChipDataset, ClassBalancedSampler, InOrder, labelled_pixels
+from geoseg.chips import dataset
+from geoseg.chips.augment import parse_augmentation
+from geoseg.chips.dataset import ChipDataset, labelled_pixels
 from geoseg.chips.index import read_index
+from geoseg.chips.sampling import ClassBalancedSampler
 from geoseg.errors import ChipError
 from geoseg.legend import IGNORE
 
@@ -27,12 +30,12 @@ def test_images_are_scaled_and_labels_are_indices(index):
 
 
 def test_a_seed_decides_all(index):
-    dataset = ChipDataset(index, "train")
+    chips = ChipDataset(index, "train")
     for seed in (1, 2):
-        first, again = dataset[0, seed], dataset[0, seed]
+        first, again = chips[0, seed], chips[0, seed]
         assert torch.equal(first[0], again[0])
         assert torch.equal(first[1], again[1])
-    assert not torch.equal(dataset[0, 1][0], dataset[0, 2][0])
+    assert not torch.equal(chips[0, 1][0], chips[0, 2][0])
 
 
 def test_small_chips_are_padded_and_their_padding_unlabelled(write_scene, tmp_path):
@@ -52,46 +55,74 @@ def test_chips_that_are_gone_are_named(index):
         ChipDataset(index, "train")[0, None]
 
 
-class TestAugmentation:
-    def test_d4_has_eight_different_elements(self):
-        square = np.arange(9).reshape(3, 3)
-        assert len({d4(square, element).tobytes() for element in range(8)}) == 8
+class TestRandomWindows:
+    """Each pixel of this scene says where it is, and the label says the same, so that nothing can be mixed up."""
 
-    def test_image_and_label_move_together(self):
-        label = np.arange(20).reshape(4, 5)
-        image = np.stack([label, label + 100])
-        for element in range(8):
-            assert (d4(image, element)[0] == d4(label, element)).all()
-            assert (d4(image, element)[1] == d4(label, element) + 100).all()
+    @pytest.fixture
+    def scene(self):
+        rows, cols = np.mgrid[1:201, 1:221]
+        return np.stack([rows, cols, rows + cols]).astype(np.float32), ((rows // 20 + cols // 20) % 3 + 1).astype(
+            "uint8"
+        )
 
-    def test_jitter_is_gentle_and_can_be_off(self):
-        image = np.random.default_rng(0).normal(size=(5, 8, 8)).astype(np.float32)
-        assert (jitter(image, np.random.default_rng(1), 0.0) == image).all()
-        changed = jitter(image, np.random.default_rng(1), 1.0)
-        assert changed.dtype == np.float32
-        assert 0.001 < np.abs(changed - image).mean() < 0.5
+    @pytest.fixture(params=[False, True], ids=["files", "virtual"])
+    def index(self, request, scene, write_scene, tmp_path):
+        image, labels = write_scene(scene[0]), write_scene(scene[1][None], "labels.tif", nodata=0)
+        geoseg.tile(image, labels, tmp_path / "c", chip_size=32, virtual=request.param, min_valid=0)
+        return read_index(tmp_path / "c")
+
+    @pytest.fixture(params=[dataset.KEPT_BYTES, 0], ids=["kept", "too many to keep"])
+    def windows(self, request, index, monkeypatch):
+        """Images in the scene's own values, and labels, of 120 draws."""
+        monkeypatch.setattr(dataset, "KEPT_BYTES", request.param)
+        chips = ChipDataset(index, "train")
+        sampler = ClassBalancedSampler(index.counts("train"), 120, seed=0)
+        statistics = index.statistics
+        mean, std = (np.array(values)[:, None, None] for values in (statistics.mean, statistics.std))
+        return [(image.numpy() * std + mean, label.numpy()) for image, label in map(chips.__getitem__, sampler)]
+
+    def test_windows_are_anywhere_whole_and_of_training_ground_only(self, index, scene, windows):
+        ground, places = np.zeros(scene[1].shape, bool), set()
+        for chip in index.rows("train"):
+            ground[chip.row : chip.row + chip.height, chip.col : chip.col + chip.width] = True
+        for image, label in windows:
+            row, col = (int(np.rint(image[band].min())) - 1 for band in (0, 1))
+            places.add((row, col))
+            place = slice(row, row + 32), slice(col, col + 32)
+            assert ground[place].all()
+            assert np.allclose(image, scene[0][:, *place], atol=0.01)
+            assert (label == scene[1][place].astype(int) - 1).all()
+        elsewhere = len(places - {(chip.row, chip.col) for chip in index.rows("train")})
+        # Chips that are too many for the memory, and have files of their own, stay where they are.
+        assert elsewhere == 0 if dataset.KEPT_BYTES == 0 and not index.is_virtual else elsewhere > 50
+
+    def test_each_draw_is_the_same_in_any_order(self, index):
+        sampler = ClassBalancedSampler(index.counts("train"), 12, seed=0)
+        changes = parse_augmentation("jitter+scale+noise+cutmix:2")
+        one, other = (ChipDataset(index, "train", changes) for _ in range(2))
+        draws = list(sampler)
+        expected = {draw: one[draw] for draw in draws}
+        for draw in reversed(draws):
+            for found, wanted in zip(other[draw], expected[draw], strict=True):
+                assert torch.equal(found, wanted)
 
 
-class TestSampling:
-    def test_rare_classes_come_up_often(self):
-        counts = np.zeros((100, 2), np.int64)
-        counts[:, 0] = 1000
-        counts[7, 1] = 10
-        drawn = [number for number, _ in ClassBalancedSampler(counts, 4000, seed=0)]
-        assert drawn.count(7) / 4000 == pytest.approx(0.25, abs=0.04)
-        assert len(set(drawn)) == 100
+def test_windows_for_a_class_show_it(index):
+    chips = ChipDataset(index, "train", parse_augmentation("default+scale"))
+    plain = ChipDataset(index, "train")
+    for draw in ClassBalancedSampler(index.counts("train"), 60, seed=2):
+        if draw.target is not None:
+            assert (plain[draw][1][4:28, 4:28] == draw.target).any()
+            assert chips[draw][0].shape == (4, 32, 32)
 
-    def test_epochs_differ_and_can_be_repeated(self):
-        sampler = ClassBalancedSampler(np.ones((10, 2), np.int64), 50, seed=0)
-        first = list(sampler)
-        assert first == list(sampler)
-        sampler.set_epoch(1)
-        assert first != list(sampler)
-        assert len(sampler) == 50
 
-    def test_in_order_takes_every_chip_once(self, index):
-        dataset = ChipDataset(index, "val")
-        assert list(InOrder(dataset)) == [(number, None) for number in range(len(dataset))]
+def test_several_processes_read_the_same(index):
+    chips = ChipDataset(index, "train", parse_augmentation("default"))
+    sampler = ClassBalancedSampler(index.counts("train"), 16, seed=0)
+    alone, together = (list(DataLoader(chips, 4, sampler=sampler, num_workers=jobs)) for jobs in (0, 2))
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
 
 
 def test_labelled_pixels_are_all_or_a_sample(index):

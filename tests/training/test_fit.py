@@ -13,8 +13,12 @@ from geoseg.errors import ChipError, ModelError, OptionError, OutputExistsError
 from geoseg.model import load_model
 from geoseg.models import build
 from geoseg.training.begin import Begin
-from geoseg.training.fit import _settings
-from geoseg.training.task import Best, Schedule, balancing_weights
+from geoseg.training.class_weights import balancing_weights
+from geoseg.training.options import Asked
+from geoseg.training.schedule import Schedule
+from geoseg.training.settings import choose
+from geoseg.training.task import Best
+from geoseg.training.team import Team
 
 QUICK = {"epochs": 2, "chips_per_epoch": 16, "batch_size": 8}
 
@@ -51,7 +55,7 @@ def test_it_learns_and_leaves_a_model_that_describes_itself(chips, tmp_path):
     assert model.spec.training["validation"]["mean_iou"] == result.mean_iou
     assert model.spec.training["tiling"]["gap"] == 8
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "m.curves.png", "m.md", "m.metrics.csv", "m.safetensors",
+        "m.confusion.csv", "m.curves.png", "m.md", "m.metrics.csv", "m.safetensors",
     ]  # fmt: skip
     card = (tmp_path / "m.md").read_text()
     assert "blue, green, red, nir" in card
@@ -100,11 +104,8 @@ def test_a_training_of_very_few_steps(chips, tmp_path, epochs):
 
 def test_batches_are_whole(chips):
     index = read_index(chips)
-    asked = dict.fromkeys(("epochs", "batch_size", "lr", "patience"))
-    others = {"arch": "auto", "options": {}, "loss": "ce", "class_weights": "none", "augment": 0.5, "device": "cpu",
-              "begin": Begin()}  # fmt: skip
     for draws in (None, 1, 17, 32):
-        settings = _settings(index, chips_per_epoch=draws, precision="auto", seed=0, **asked, **others)
+        settings = choose(index, Asked(chips_per_epoch=draws), Begin(), "cpu", Team())
         assert settings.chips_per_epoch % settings.batch_size == 0
         assert settings.chips_per_epoch >= (draws or 1)
 
@@ -211,6 +212,7 @@ class TestBadInput:
             ({"extra_bands": "zero"}, "nothing without --weights"),
             ({"reduce_bands": 4}, "there are 4 bands"),
             ({"precision": "16"}, "precision"),
+            ({"precision": "8"}, "precision"),
             ({"epochs": 0}, "epochs is 0"),
             ({"lr": 0.0}, "lr is 0"),
             ({"seed": -1}, "seed is -1"),

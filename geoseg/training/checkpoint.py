@@ -1,0 +1,183 @@
+"""What a training has come to, on disk: always whole, and safe to read.
+
+A checkpoint is one safetensors file, tensors and JSON, in a hidden folder beside the model to be. It is written under
+another name, flushed, read back and only then renamed; the last two are kept, and where the newest turns out broken,
+the one before is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from geoseg.errors import OutputError, OutputExistsError
+from geoseg.output import MARKER
+from geoseg.raster import first_line
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+KEPT = 2
+_META = "geoseg-checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a training needs to go on.
+
+    Attributes:
+        step: optimiser steps done.
+        tensors: of network, average, optimiser and best weights.
+        facts: plain values, for JSON.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training.
+
+    Attributes:
+        folder: where they are.
+    """
+
+    def __init__(self, output: Path, key: str, settings: dict[str, Any]) -> None:
+        """Keep checkpoints for the model `output` of a training that `key` tells from others, done with `settings`."""
+        self.folder = output.absolute().parent / f".{output.name}.checkpoint"
+        self._output = output
+        self._key = key
+        self._settings: dict[str, Any] = json.loads(json.dumps(settings, default=str))
+
+    def begin(self, resume: bool, overwrite: bool) -> State | None:
+        """What to go on from, None to begin anew.
+
+        Raises:
+            OutputExistsError: there are checkpoints and nobody said what to do with them, or they are of other work.
+        """
+        found = self._newest()
+        if found is None:
+            if resume:
+                logger.info("%s: there is no checkpoint of it, so training begins", self._output)
+            self.discard()
+            return None
+        state, description = found
+        same = description["key"] == self._key
+        if resume and same:
+            logger.info("%s: goes on after step %d", self._output, state.step)
+            return state
+        if not overwrite:
+            raise OutputExistsError(self._refusal(state, description, resume, same))
+        logger.info("%s: an unfinished training of it is thrown away", self._output)
+        self.discard()
+        return None
+
+    def save(self, state: State) -> None:
+        """Write a checkpoint; on return it is whole and on the disk.
+
+        Raises:
+            OutputError: it cannot be written; those before are as they were.
+        """
+        path = self.folder / f"step-{state.step:09d}.safetensors"
+        fresh = path.with_suffix(".new")
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
+        description = {"format": FORMAT, "key": self._key, "settings": self._settings, "step": state.step,
+                       "sum": _sum(tensors), "facts": state.facts}  # fmt: skip
+        try:
+            self.folder.mkdir(exist_ok=True)
+            (self.folder / MARKER).touch()
+            # Tensors that share memory, as average and best may, are written twice.
+            save_file({name: tensor.clone() for name, tensor in tensors.items()}, fresh,
+                      metadata={_META: json.dumps(description)})  # fmt: skip
+            _flush(fresh)
+            _read(fresh)
+            fresh.replace(path)
+            _flush(self.folder)
+        except (OSError, SafetensorError, ValueError) as error:
+            fresh.unlink(missing_ok=True)
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+            kept = "the last one is kept; make room and go on with --resume" if self._files() else "is the disk full?"
+            raise OutputError(f"{path}: the checkpoint cannot be written: {reason}; {kept}") from error
+        for old in self._files()[:-KEPT]:
+            old.unlink()
+
+    def discard(self) -> None:
+        """Take them away."""
+        if not self.folder.is_dir():
+            return
+        for path in (*self._files(), *self.folder.glob("*.new"), self.folder / MARKER):
+            path.unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    @property
+    def there_are(self) -> bool:
+        """True when there is something to go on from."""
+        return bool(self._files())
+
+    def _files(self) -> list[Path]:
+        """Oldest first."""
+        return sorted(self.folder.glob("step-*.safetensors"))
+
+    def _newest(self) -> tuple[State, dict[str, Any]] | None:
+        for path in reversed(self._files()):
+            try:
+                return _read(path)
+            except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+                logger.warning("%s: is broken (%s); the one before is tried", path, first_line(error))
+        return None
+
+    def _refusal(self, state: State, description: dict[str, Any], resume: bool, same: bool) -> str:
+        there = f"{self._output}: a training of it was stopped after step {state.step}"
+        if same:
+            return f"{there}; go on with --resume, or begin anew with --overwrite"
+        then = description["settings"]
+        other = [name for name in self._settings if then.get(name) != self._settings[name]]
+        what = ", ".join(f"{name} was {then.get(name)} and is {self._settings[name]}" for name in other[:3])
+        why = what or "the chips, or files it began with, are no longer the same"
+        remedy = "train with those again" if other else "bring them back"
+        word = "that cannot be gone on from" if resume else "that is not this one"
+        return f"{there} {word} ({why}); {remedy}, or begin anew with --overwrite"
+
+
+def _read(path: Path) -> tuple[State, dict[str, Any]]:
+    """A checkpoint and its description.
+
+    Raises:
+        ValueError: what it holds is not what was written; or as safetensors and JSON raise.
+    """
+    with safe_open(path, framework="pt") as file:
+        description = json.loads(file.metadata()[_META])
+        # Copied: the file may be gone before they are used.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    if description["format"] != FORMAT:
+        raise ValueError("it is of another version of geoseg")
+    if _sum(tensors) != description["sum"]:
+        raise ValueError("it does not hold what was written")
+    return State(int(description["step"]), tensors, dict(description["facts"])), description
+
+
+def _sum(tensors: dict[str, Tensor]) -> int:
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(name.encode(), total)
+        total = zlib.crc32(tensors[name].detach().contiguous().numpy().reshape(-1).view("u1").data, total)
+    return total
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
