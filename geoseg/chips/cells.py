@@ -62,6 +62,17 @@ class CellCounts:
         )
         return np.asarray(inside > 0)
 
+    def held(self, windows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Labelled pixels (K,) in cells that lie wholly in one of windows (n, 4: row, col, height, width)."""
+        inside = np.zeros(self.counts.shape[:2], bool)
+        ends = np.array(self.counts.shape[:2])
+        for corner, size in zip(windows[:, :2], windows[:, 2:], strict=True):
+            first, stop = -(-corner // self.cell), (corner + size) // self.cell
+            # The last cells of a scene may reach beyond it.
+            stop = np.where(corner + size == self.grid.shape, ends, stop)
+            inside[first[0] : stop[0], first[1] : stop[1]] = True
+        return np.asarray(self.counts[inside].sum(0, dtype=np.int64))
+
     @cached_property
     def _sums(self) -> npt.NDArray[np.int64]:
         """Labelled pixels above and left of each corner of a cell."""
@@ -94,7 +105,7 @@ def count_cells(pairs: list[LabelledScene], workers: Workers[list[LabelledScene]
 
 def _empty(pair: LabelledScene) -> CellCounts:
     grid = pair.scene.grid
-    cell = max(16, math.ceil(max(grid.shape) / 256))
+    cell = max(8, math.ceil(max(grid.shape) / 256))
     shape = math.ceil(grid.height / cell), math.ceil(grid.width / cell), len(pair.labels.legend)
     return CellCounts(grid, cell, np.zeros(shape, np.int32))
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from geoseg.chips.areas import SplitAreas
 from geoseg.chips.cells import CellCounts
-from geoseg.chips.split import SPLITS, BlockLayout, Division, assign, chip_windows
+from geoseg.chips.split import SPLITS, BlockLayout, Division, Shares, assign, chip_windows
 from geoseg.errors import ChipError, OptionError
 from geoseg.grid import Grid
 
@@ -21,6 +21,9 @@ ENOUGH_BLOCKS = 24
 
 SCENES_APART = 8
 """From this many scenes of different ground on, whole scenes are held out rather than blocks of each."""
+
+ATTEMPTS = 12
+"""Splits that are tried when the gaps swallow most training labels of a class."""
 
 Windows = npt.NDArray[np.int64]
 """Windows of chips (n, 5): number of the split, row, col, height, width."""
@@ -92,14 +95,34 @@ def plan_chips(
     gap = math.ceil(chip * overlap)
     block = _block(grounds, by, block_size, chip + gap)
     layouts = [BlockLayout(*ground.grid.shape, block) for ground in grounds]
-    splits = _split(grounds, layouts, by, shares, seed, name)
+    counts = [ground.per_block(layout) for ground, layout in zip(grounds, layouts, strict=True)]
+    if by == "scene":
+        _require_scenes(len(grounds), shares, name)
+    found: list[list[Windows]] = []
+    shown: list[float] = []
+    for attempt in range(ATTEMPTS if isinstance(shares, Shares) and chip >= 2 * grounds[0].cell else 1):
+        splits = _split(counts, shares, seed, attempt, name)
+        found.append([_windows(layout, split, chip, gap) for layout, split in zip(layouts, splits, strict=True)])
+        shown.append(_least_shown(grounds, found[-1]))
+        if shown[-1] >= shares.values[0] / 2:
+            break
+    chosen = found[shown.index(max(shown))]
+    return ChipPlan(chip, gap, gap, block, by, shares.names, _labelled(cells, ground_of, chosen.__getitem__))
 
-    def windows(ground: int) -> Windows:
-        made = chip_windows(layouts[ground], splits[ground], chip=chip, overlap=gap, gap=gap)
-        rows = [(split, w.row_off, w.col_off, w.height, w.width) for split, w in made]
-        return np.array(rows, np.int64).reshape(-1, 5)
 
-    return ChipPlan(chip, gap, gap, block, by, shares.names, _labelled(cells, ground_of, windows))
+def _windows(layout: BlockLayout, splits: npt.NDArray[np.int64], chip: int, gap: int) -> Windows:
+    made = chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap)
+    rows = [(split, w.row_off, w.col_off, w.height, w.width) for split, w in made]
+    return np.array(rows, np.int64).reshape(-1, 5)
+
+
+def _least_shown(grounds: list[CellCounts], windows: list[Windows]) -> float:
+    """Share of its labels that training is sure to see, of the class worst off: gaps may swallow a small one whole."""
+    labelled = np.sum([ground.counts.sum((0, 1)) for ground in grounds], axis=0)
+    seen = np.sum(
+        [ground.held(made[made[:, 0] == 0, 1:]) for ground, made in zip(grounds, windows, strict=True)], axis=0
+    )
+    return float((seen[labelled > 0] / labelled[labelled > 0]).min())
 
 
 def _grounds(cells: Sequence[CellCounts]) -> tuple[list[CellCounts], list[int]]:
@@ -131,20 +154,23 @@ def _block(grounds: list[CellCounts], by: str, asked: int | None, smallest: int)
     return block
 
 
-def _split(
-    grounds: list[CellCounts], layouts: list[BlockLayout], by: str, shares: Division, seed: int, name: str
-) -> list[npt.NDArray[np.int64]]:
-    """The split of every block of every ground."""
+def _require_scenes(grounds: int, shares: Division, name: str) -> None:
     wanted = sum(share > 0 for share in shares.values)
-    if by == "scene" and len(grounds) < wanted:
+    if grounds < wanted:
         raise ChipError(
-            f"{name}: {len(grounds)} scenes of different ground cannot be split by scene into {wanted} parts; use "
+            f"{name}: {grounds} scenes of different ground cannot be split by scene into {wanted} parts; use "
             "--split-by blocks"
         )
-    counts = [ground.per_block(layout) for ground, layout in zip(grounds, layouts, strict=True)]
-    flat = assign(np.concatenate([count.reshape(-1, count.shape[-1]) for count in counts]), shares, seed, name)
+
+
+def _split(
+    counts: list[npt.NDArray[np.int64]], shares: Division, seed: int, attempt: int, name: str
+) -> list[npt.NDArray[np.int64]]:
+    """The split of every block of every ground."""
+    flat = np.concatenate([count.reshape(-1, count.shape[-1]) for count in counts])
+    splits = assign(flat, shares, [seed, attempt] if attempt else seed, name)
     ends = np.cumsum([count.shape[0] * count.shape[1] for count in counts])[:-1]
-    return [part.reshape(layout.shape) for part, layout in zip(np.split(flat, ends), layouts, strict=True)]
+    return [part.reshape(count.shape[:2]) for part, count in zip(np.split(splits, ends), counts, strict=True)]
 
 
 def _by_areas(cells: Sequence[CellCounts], areas: SplitAreas, chip: int, overlap: float) -> ChipPlan:

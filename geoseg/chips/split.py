@@ -129,7 +129,9 @@ def _edges(length: int, size: int) -> npt.NDArray[np.int64]:
     return np.linspace(0, length, parts + 1).astype(np.int64)
 
 
-def assign(counts: npt.NDArray[np.int64], shares: Division, seed: int, name: str = "labels") -> npt.NDArray[np.int64]:
+def assign(
+    counts: npt.NDArray[np.int64], shares: Division, seed: int | list[int], name: str = "labels"
+) -> npt.NDArray[np.int64]:
     """Give units (blocks or scenes) to splits, so that each split has each class in about its share.
 
     Greedy stratification, rarest class first (after Sechidis et al. 2011, On the stratification of multi-label data):

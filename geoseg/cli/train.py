@@ -35,7 +35,7 @@ from geoseg.cli import options
     "--reduce-bands", type=click.IntRange(min=1), metavar="N",
     help="Project many bands to N, learned from principal components on.",
 )  # fmt: skip
-@click.option("--loss", default="ce+dice", show_default=True, help="ce, dice, focal, ... or a sum such as ce+dice:0.5.")
+@click.option("--loss", default="ce", show_default=True, help="ce, dice, focal, ... or a sum such as ce+dice:0.5.")
 @click.option(
     "--class-weights", default="auto", show_default=True, metavar="auto|sqrt|none|median_frequency|FILE",
     help="How much rare classes count: mildly more, more, by their pixels, all alike, or as a .toml or .json says.",

@@ -107,7 +107,7 @@ class Asked:
     extra_bands: ExtraBands = "mean"
     reduce_bands: int | None = None
     begin_with: str | Path | None = None
-    loss: str = "ce+dice"
+    loss: str = "ce"
     class_weights: str = "auto"
     allow_missing: bool = False
     epochs: int | None = None

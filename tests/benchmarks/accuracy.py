@@ -17,7 +17,8 @@ bands; with the means of the 3 x 3 and 9 x 9 pixels around it; and the same with
 the same pixels: labelled, in a test block, and with data in all bands. CPU seconds are those of the process that
 trains, imports included.
 
-A row is printed and, with --json, appended to a file when it is there; rows in that file are not measured again.
+A row is printed and, with --json, appended to a file when it is there; rows in that file are not measured again, so
+begin a new file when the code has changed. A command that fails is told, and the next row is measured.
 """
 
 from __future__ import annotations
@@ -112,6 +113,12 @@ class Image:
     test: np.ndarray[Any, Any]
 
 
+Measurement = tuple[float, np.ndarray[Any, Any]]
+"""CPU seconds of the training, and the confusion matrix on the test pixels."""
+
+Method = Callable[[int, Path], Measurement]
+
+
 def board(height: int, width: int, blocks: int) -> np.ndarray[Any, Any]:
     """True in the test blocks (rows, cols) of a checkerboard."""
     rows, cols = (np.arange(length) * blocks // length for length in (height, width))
@@ -185,8 +192,8 @@ def command(*words: object) -> float:
 
 def run_geoseg(
     case: Case, images: list[Image], ids: list[int], seed: int, folder: Path, options: argparse.Namespace
-) -> Iterator[tuple[float, np.ndarray[Any, Any]]]:
-    """Tile, train and predict; yields the CPU seconds of the training and the confusion on the test pixels."""
+) -> Measurement:
+    """Tile, train and predict; the CPU seconds of the training and the confusion on the test pixels."""
     scenes, labels = write_training(case, images, ids, folder, options.blank)
     chips, model = folder / "chips", folder / "model.safetensors"
     command("tile", scenes, "--labels", labels, "--split", SPLIT, "-q", "--overwrite", "-o", chips)
@@ -206,7 +213,7 @@ def run_geoseg(
         if missing.any():
             raise SystemExit(f"{case.name}: {missing.sum()} test pixels have no class in the map")
         total += confusion(image.test, table[found], len(ids))
-    yield seconds, total
+    return seconds, total
 
 
 def features(image: Image, sizes: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -225,8 +232,8 @@ def features(image: Image, sizes: tuple[int, ...]) -> np.ndarray[Any, Any]:
 
 def run_forest(
     images: list[Image], ids: list[int], seed: int, sizes: tuple[int, ...], weights: str | None
-) -> Iterator[tuple[float, np.ndarray[Any, Any]]]:
-    """Train a forest on the training pixels; yields its CPU seconds and the confusion on the test pixels."""
+) -> Measurement:
+    """Train a forest on the training pixels; its CPU seconds and the confusion on the test pixels."""
     from sklearn.ensemble import RandomForestClassifier
 
     start = time.process_time()
@@ -248,10 +255,7 @@ def run_forest(
         if judged.any():
             predicted = forest.predict(features(image, sizes)[judged])
             total += confusion(image.test[judged], predicted.astype(np.uint8), len(ids))
-    yield seconds, total
-
-
-Method = Callable[[int, Path], Iterator[tuple[float, np.ndarray[Any, Any]]]]
+    return seconds, total
 
 
 def methods(case: Case, images: list[Image], ids: list[int], options: argparse.Namespace) -> dict[str, Method]:
@@ -276,14 +280,18 @@ def rows_of(case: Case, options: argparse.Namespace, known: dict[tuple[Any, ...]
             if empty.key in known:
                 yield known[empty.key]
                 continue
-            with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-                for seconds, matrix in method(seed, Path(folder)):
-                    score = Accuracy(matrix)
-                    iou = tuple(None if np.isnan(value) else round(float(value), 4) for value in score.iou)
-                    yield replace(
-                        empty, accuracy=score.overall, miou=score.mean_iou, cpu_seconds=round(seconds, 1),
-                        pixels=int(matrix.sum()), iou=iou,
-                    )  # fmt: skip
+            try:
+                with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+                    yield _measured(empty, *method(seed, Path(folder)))
+            except subprocess.CalledProcessError as error:
+                print(f"{case.name}, {name}, seed {seed}: FAILED: {error}", flush=True)
+
+
+def _measured(empty: Row, seconds: float, matrix: np.ndarray[Any, Any]) -> Row:
+    score = Accuracy(matrix)
+    iou = tuple(None if np.isnan(value) else round(float(value), 4) for value in score.iou)
+    figures = {"accuracy": score.overall, "miou": score.mean_iou, "cpu_seconds": round(seconds, 1)}
+    return replace(empty, **figures, pixels=int(matrix.sum()), iou=iou)
 
 
 def table(rows: list[Row]) -> str:

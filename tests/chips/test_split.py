@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geoseg.chips.cells import CellCounts
+from geoseg.chips.layout import plan_chips
 from geoseg.chips.split import BlockLayout, Shares, assign, chip_windows
 from geoseg.errors import ChipError, OptionError
+from geoseg.grid import Grid
 
 
 def spans(windows):
@@ -104,3 +108,16 @@ def test_too_few_places_are_refused():
 def test_shares_that_cannot_be_are_refused(shares):
     with pytest.raises(OptionError):
         Shares(*shares)
+
+
+@pytest.mark.parametrize("place", range(0, 900, 37))
+def test_the_gaps_do_not_swallow_a_class_that_lies_in_one_place(place):
+    counts = np.full((30, 30, 2), (64, 0), np.int32)
+    row, col = divmod(place, 30)
+    counts[row, col] = 60, 4
+    cells = CellCounts(Grid(None, Affine.identity(), 240, 240), 8, counts)
+    options = {"chip_size": 32, "overlap": 0.25, "block_size": None, "split_by": "blocks"}
+    plan = plan_chips([cells], shares=Shares(), seed=0, **options)
+    training = plan.windows[0][plan.windows[0][:, 0] == 0, 1:]
+    inside = (training[:, :2] <= (row * 8, col * 8)) & (training[:, :2] + training[:, 2:] >= (row * 8 + 8, col * 8 + 8))
+    assert inside.all(1).any()
