@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -29,15 +29,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best weights so far: highest mean IoU on the validation chips, then lowest loss, then latest."""
+    """The best weights so far: highest mean IoU on the validation chips, then lowest loss, then latest.
+
+    Of a training that goes to its end the second half counts: while the rate is high a few validation chips are
+    matched by luck now and then, on weights that are nowhere near done.
+
+    Attributes:
+        epoch: they were reached in.
+        accuracy, loss: on the validation chips.
+        weights: the average of them.
+        is_late: true in the second half of the training.
+    """
 
     epoch: int
     accuracy: Accuracy
     loss: float
     weights: dict[str, Tensor]
+    is_late: bool
 
     def is_worse_than(self, other: Best) -> bool:
         """True when `other` has the better figures; never without validation chips, where all are NaN."""
+        if self.is_late != other.is_late:
+            return other.is_late
         ours, theirs = self.accuracy.mean_iou, other.accuracy.mean_iou
         return ours < theirs or (ours == theirs and self.loss > other.loss)
 
@@ -191,9 +204,9 @@ class SegmentationTask(L.LightningModule):
             }
         )
         weights = self.average.module.state_dict()
-        best = Best(self.epoch, accuracy, loss, weights)
+        best = Best(self.epoch, accuracy, loss, weights, self._is_late(self.epoch))
         if self.best is None or not best.is_worse_than(self.best):
-            self.best = Best(self.epoch, accuracy, loss, {key: value.clone() for key, value in weights.items()})
+            self.best = replace(best, weights={key: value.clone() for key, value in weights.items()})
 
     def state(self, scaler: dict[str, Any] | None = None) -> State:
         """All of this, to go on from; `scaler` is that of 16-bit training."""
@@ -224,7 +237,11 @@ class SegmentationTask(L.LightningModule):
             accuracy = Accuracy(np.array(facts["best"]["matrix"], np.int64))
             device = next(self.network.parameters()).device
             weights = {key: value.to(device) for key, value in _under("best", state.tensors).items()}
-            self.best = Best(facts["best"]["epoch"], accuracy, facts["best"]["loss"], weights)
+            epoch = facts["best"]["epoch"]
+            self.best = Best(epoch, accuracy, facts["best"]["loss"], weights, self._is_late(epoch))
+
+    def _is_late(self, epoch: int) -> bool:
+        return 2 * epoch > self.settings.epochs
 
     def forget_batch(self) -> None:
         """Drop gradients and losses of a step that did not come to its end."""

@@ -39,7 +39,7 @@ FORMS: dict[str, dict[str, Any]] = dict.fromkeys(_ON_RESNET, RESNET) | {
     "deeplabv2": VGG,
     "dpt": {"encoder": "tu-vit_tiny_patch16_224", "channels": 32},
     "fcn16s": VGG,
-    "fcn32s": VGG,
+    "fcn32s": RESNET | {"width": 16},
     "fcn8s": VGG,
     "pan": RESNET,
     "parsenet": VGG,
@@ -50,6 +50,9 @@ FORMS: dict[str, dict[str, Any]] = dict.fromkeys(_ON_RESNET, RESNET) | {
     "unet_compact": {},
     "upernet": RESNET | {"channels": 64},
 }
+RATES = {"deconvnet": 3e-3, "deeplabv2": 3e-3}
+"""Where the default rate learns too little in the time."""
+
 COMPARED = ("unet", "segnet", "fcn8s", "pspnet", "deeplabv3plus")
 BATCH, EPOCHS = 8, 8
 
@@ -138,7 +141,12 @@ def score(name: str, task: Task, seconds: float, lr: float | None, work: Path) -
     model = work / f"{name}.safetensors"
     start = time.process_time()
     form = dict(FORMS[name])
-    settings: dict[str, Any] = {"epochs": EPOCHS, "chips_per_epoch": draws, "batch_size": BATCH, "lr": lr}
+    settings: dict[str, Any] = {
+        "epochs": EPOCHS,
+        "chips_per_epoch": draws,
+        "batch_size": BATCH,
+        "lr": lr or RATES.get(name),
+    }
     made = geoseg.train(
         index.folder, model, arch=name, encoder=form.pop("encoder", None), arch_options=form, **settings
     )

@@ -289,10 +289,15 @@ def test_the_best_is_the_best_and_of_equals_the_later():
 
     good, bad = Accuracy(np.eye(2, dtype=int)), Accuracy(np.ones((2, 2), int))
     none = Accuracy(np.zeros((2, 2), int))
-    assert Best(2, bad, 0.1, {}).is_worse_than(Best(1, good, 0.5, {}))
-    assert Best(2, good, 0.9, {}).is_worse_than(Best(1, good, 0.5, {}))
-    assert not Best(2, good, 0.5, {}).is_worse_than(Best(1, good, 0.5, {}))
-    assert not Best(2, none, float("nan"), {}).is_worse_than(Best(1, none, float("nan"), {}))
+    assert Best(2, bad, 0.1, {}, is_late=True).is_worse_than(Best(1, good, 0.5, {}, is_late=True))
+    assert Best(2, good, 0.9, {}, is_late=True).is_worse_than(Best(1, good, 0.5, {}, is_late=True))
+    assert not Best(2, good, 0.5, {}, is_late=True).is_worse_than(Best(1, good, 0.5, {}, is_late=True))
+    assert not Best(2, none, float("nan"), {}, is_late=True).is_worse_than(
+        Best(1, none, float("nan"), {}, is_late=True)
+    )
+    # What was matched early, at a high rate, gives way to the first of the second half.
+    assert Best(1, good, 0.5, {}, is_late=False).is_worse_than(Best(7, bad, 0.9, {}, is_late=True))
+    assert not Best(7, bad, 0.9, {}, is_late=True).is_worse_than(Best(1, good, 0.5, {}, is_late=False))
 
 
 def test_the_average_follows_the_length_of_the_training():
