@@ -189,7 +189,7 @@ def test_where_the_cache_cannot_be_written_the_entry_is_made_for_this_run(tmp_pa
 
 
 def test_entries_used_longest_ago_are_removed(cache, monkeypatch):
-    monkeypatch.setattr(_cache, "LIMIT", 900)
+    monkeypatch.setattr(_cache, "LIMIT", 1300)
     for number in range(4):
         place, _ = _cache.find_or_make(f"key{number}", entry("x" * 200))
         os.utime(place, (number, number))
