@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,7 +165,10 @@ def reprojected(scene: Scene, crs: str, resampling: str) -> Scene:
         raise SceneError(f"{scene.name}: has no CRS, so it cannot be laid in {crs}; assign it")
     try:
         wanted = CRS.from_user_input(crs)
-        place, width, height = calculate_default_transform(own.crs, wanted, own.width, own.height, *own.bounds)
+        with warnings.catch_warnings():
+            # rasterio multiplies transforms in a way that affine will do away with.
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            place, width, height = calculate_default_transform(own.crs, wanted, own.width, own.height, *own.bounds)
     except (*GDAL_ERRORS, ValueError) as error:
         raise SceneError(
             f"{scene.name}: cannot be laid in {crs}: {first_line(error)}; name a CRS as EPSG:32632"
