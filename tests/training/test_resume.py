@@ -21,15 +21,6 @@ OPTIONS = {"arch": "fcn8s", "arch_options": {"encoder": "vgg11_bn", "width": 4},
            "batch_size": 2, "seed": 3, "checkpoint_every": 0.001}  # fmt: skip
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small sums are the same however they are shared out, but faster by one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def whole(small_chips, tmp_path_factory):
     """The weights of a training that nobody stopped."""
