@@ -34,9 +34,16 @@ class OgrWriter:
 
     driver: str
 
-    def open(self, path: Path, crs: CRS | None, schema: pa.Schema, description: str = "") -> None:
+    def open(
+        self,
+        path: Path,
+        crs: CRS | None,
+        schema: pa.Schema,
+        description: str = "",
+        geometry_type: str = "Polygon",
+    ) -> None:
         """Start the thread that writes."""
-        self._path, self._schema = path, _marked(schema)
+        self._path, self._schema, self._geometry_type = path, _marked(schema), geometry_type
         self._batches: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
         options = self.options(crs, description)
@@ -55,6 +62,9 @@ class OgrWriter:
         """
         self._put(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
         self._raise_failure()
+
+    def style(self, classes: list[tuple[int, str, str]]) -> None:
+        """Most formats have no place for it."""
 
     def close(self) -> None:
         """Finish the file.
@@ -99,7 +109,7 @@ class OgrWriter:
                 self._path,
                 layer=self._path.stem,
                 driver=self.driver,
-                geometry_type="Polygon",
+                geometry_type=self._geometry_type,
                 # Named, GDAL's geometry column would come with a warning where there is no CRS.
                 geometry_name="geometry" if crs is not None else None,
                 crs=None if crs is None else crs.to_wkt(),

@@ -28,9 +28,16 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 class Writer:
     """Writes GeoParquet with WKB geometries, a `bbox` column, and a row group for each batch."""
 
-    def open(self, path: Path, crs: CRS | None, schema: pa.Schema, description: str = "") -> None:
+    def open(
+        self,
+        path: Path,
+        crs: CRS | None,
+        schema: pa.Schema,
+        description: str = "",
+        geometry_type: str = "Polygon",
+    ) -> None:
         """Write the head of the file."""
-        self._path, self._crs, self._description = path, crs, description
+        self._path, self._crs, self._description, self._geometry_type = path, crs, description, geometry_type
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
         self._schema = schema.append(pa.field("bbox", pa.struct([(corner, pa.float64()) for corner in CORNERS])))
         self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
@@ -44,6 +51,9 @@ class Writer:
             least, greatest = bounds[:, :2].min(0), bounds[:, 2:].max(0)
             self._bounds[:2] = np.minimum(self._bounds[:2], least)
             self._bounds[2:] = np.maximum(self._bounds[2:], greatest)
+
+    def style(self, classes: list[tuple[int, str, str]]) -> None:
+        """The format has no place for it."""
 
     def close(self) -> None:
         """Write the metadata, which holds the bounds of all, and finish the file."""
@@ -70,7 +80,7 @@ class Writer:
         """Metadata by the GeoParquet 1.1 specification; without a CRS it says null, which means unknown."""
         column: dict[str, Any] = {
             "encoding": "WKB",
-            "geometry_types": ["Polygon"],
+            "geometry_types": [self._geometry_type],
             "crs": None if self._crs is None else pyproj.CRS.from_wkt(self._crs.to_wkt()).to_json_dict(),
             "orientation": "counterclockwise",
             "edges": "planar",
