@@ -75,6 +75,8 @@ class Rings(NamedTuple):
     @classmethod
     def joined(cls, parts: list[Rings]) -> Rings:
         """The rings of all parts, at least one."""
+        if len(parts) == 1:
+            return parts[0]
         points = np.concatenate([part.points for part in parts])
         sizes = np.concatenate([np.diff(part.offsets) for part in parts])
         return cls(points, np.concatenate([[0], np.cumsum(sizes)]), np.concatenate([part.face for part in parts]))

@@ -257,17 +257,24 @@ def _finish(
     parts = [rings.take(rings.face < len(done))]
     numbers = np.full(len(faces.code), -1, np.int32)
     numbers[done] = np.arange(len(done))
-    for index, part in enumerate(holes):
+    for index in range(len(holes)):
+        part = holes[index]
         found = numbers[part.face] >= 0
         if found.any():
-            ended = part.take(found)
-            parts.append(ended._replace(face=numbers[ended.face]))
+            parts.append(_numbered(part if found.all() else part.take(found), numbers))
             holes[index] = part.take(~found)
     scale = _scale(settings, shape)
     transform = np.array((settings.transform @ Affine.scale(1 / scale))[:6], float)
-    shapes = encode(Rings.joined(parts), len(done), transform, settings.reproject)
+    whole = Rings.joined(parts)
+    parts.clear()  # a face with a million holes is large, and there need not be two of it
+    shapes = encode(whole, len(done), transform, settings.reproject)
+    del whole
     ended_faces = faces.take(done)
     yield Finished(ended_faces._replace(code=bare(ended_faces.code)), shapes, done)
+
+
+def _numbered(rings: Rings, numbers: Int32s) -> Rings:
+    return rings._replace(face=numbers[rings.face])
 
 
 def _keep(frontier: Frontier, band: Labelled, arcs: Arcs, holes: list[Rings]) -> None:

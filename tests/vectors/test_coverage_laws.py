@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from rasterio.features import rasterize
 
 from geoseg.legend import IGNORE
+from geoseg.vectors import stream
 from geoseg.vectors.encode import Shapes
 from geoseg.vectors.faces import Faces
 from geoseg.vectors.group import grouping
@@ -21,7 +22,7 @@ from geoseg.vectors.label import NONE
 from geoseg.vectors.stream import Band, Settings, band_rows, polygons
 
 Map = np.ndarray[Any, np.dtype[np.uint8]]
-LAWS = settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+LAWS = settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 class Layer(NamedTuple):
@@ -68,12 +69,12 @@ def blobs(height: int, width: int, classes: int, block: int, speckle: float, hol
     return result
 
 
-SIDES = st.integers(1, 40)
+SIDES = st.integers(1, 70)
 RANDOM = st.builds(
     blobs,
     SIDES,
     SIDES,
-    st.integers(1, 6),
+    st.integers(1, 8),
     st.integers(1, 8),
     st.sampled_from([0.0, 0.05, 0.3]),
     st.sampled_from([0.0, 0.02, 0.3]),
@@ -81,7 +82,7 @@ RANDOM = st.builds(
 )
 SMALL = arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.sampled_from([0, 1, 2, IGNORE]))
 MAPS = st.one_of(RANDOM, SMALL)
-BANDS = st.integers(1, 41)
+BANDS = st.integers(1, 71)
 
 
 def faults(layer: Layer, classes: Map) -> list[str]:
@@ -243,3 +244,110 @@ def test_any_transform_gives_valid_polygons_the_right_way_round(transform: Affin
 
 def test_bands_are_lower_on_wider_rasters() -> None:
     assert band_rows(1) > band_rows(10_000) >= band_rows(10**6) >= 1
+
+
+@LAWS
+@given(MAPS, BANDS, st.sampled_from([4, 8]), st.booleans(), st.sampled_from([0.0, 1.0, 3.0]))
+def test_features_of_several_parts_are_a_coverage_too(
+    classes: Map, rows: int, connectivity: int, dissolve: bool, tolerance: float
+) -> None:
+    layer = trace(classes, rows, connectivity, dissolve, simplify=tolerance)
+    assert not faults(layer, classes)
+    if tolerance == 0:
+        np.testing.assert_array_equal(burnt(layer, classes.shape), classes)
+        assert as_set(layer) == as_set(trace(classes, 1000, connectivity, dissolve))
+    if dissolve:
+        assert sorted(layer.classes) == sorted(set(np.unique(classes)) - {IGNORE})
+
+
+def touching_in_corners(classes: Map) -> int:
+    """How many 8-connected areas there are, by flooding."""
+    left, count = classes != IGNORE, 0
+    while left.any():
+        count += 1
+        queue = [tuple(np.argwhere(left)[0])]
+        left[queue[0]] = False
+        while queue:
+            y, x = queue.pop()
+            for other in [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]:
+                inside = 0 <= other[0] < classes.shape[0] and 0 <= other[1] < classes.shape[1]
+                if inside and left[other] and classes[other] == classes[y, x]:
+                    left[other] = False
+                    queue.append(other)
+    return count
+
+
+@settings(LAWS, max_examples=40)
+@given(st.builds(blobs, *[st.integers(1, 15)] * 2, st.integers(1, 4), st.integers(1, 4),
+                 st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.2]), st.integers(0, 999)), BANDS)  # fmt: skip
+def test_eight_connected_areas_are_one_feature_each(classes: Map, rows: int) -> None:
+    assert len(trace(classes, rows, 8).classes) == touching_in_corners(classes)
+
+
+@LAWS
+@given(MAPS, BANDS, st.sampled_from([0.0, 0.6, 1.0, 3.0, 20.0]), st.sampled_from([0.3, 1.0, 4.0]))
+def test_rounded_borders_are_a_coverage_of_the_same_pixels(
+    classes: Map, rows: int, tolerance: float, smooth: float
+) -> None:
+    layer = trace(classes, rows, simplify=tolerance, smooth=smooth)
+    assert not faults(layer, classes)
+    straight = trace(classes, rows, simplify=tolerance)
+    assert sorted(layer.classes) == sorted(straight.classes)
+    for feature, rounded in zip(straight.geometry, layer.geometry, strict=True):
+        one, other = shapely.segmentize([shapely.boundary(feature), shapely.boundary(rounded)], 0.25)
+        assert max(shapely.hausdorff_distance(one, other), shapely.hausdorff_distance(other, one)) <= smooth + 1e-3
+
+
+def test_a_rounded_square_has_no_corner_but_keeps_its_place() -> None:
+    classes = np.zeros((30, 30), np.uint8)
+    classes[10:20, 10:20] = 1
+    layer = trace(classes, smooth=1.0)
+    [square] = layer.geometry[layer.classes == 1]
+    corners = shapely.get_coordinates(square)[:-1]
+    assert [10, 10] not in corners.tolist()
+    assert 90 < square.area < 100
+    np.testing.assert_allclose(shapely.centroid(square).coords[0], (15, 15))
+
+
+@LAWS
+@given(MAPS, BANDS, st.sampled_from([16, 60]), st.sampled_from([0.0, 1.0]))
+def test_cut_polygons_are_a_coverage_with_few_vertices(classes: Map, rows: int, limit: int, tolerance: float) -> None:
+    layer = trace(classes, min(rows, 6), simplify=tolerance, max_vertices=limit)
+    assert not faults(layer, classes)
+    if tolerance == 0:
+        np.testing.assert_array_equal(burnt(layer, classes.shape), classes)
+
+
+def test_a_background_of_islands_is_cut_into_bounded_pieces() -> None:
+    classes = np.zeros((300, 300), np.uint8)
+    classes[1::3, 1::3] = 1
+    whole, cut = trace(classes, 40), trace(classes, 40, max_vertices=4000)
+    assert shapely.get_num_coordinates(whole.geometry).max() > 40_000
+    assert shapely.get_num_coordinates(cut.geometry).max() <= 4000
+    assert not faults(cut, classes)
+    assert (cut.classes == 1).sum() == 10_000
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0])
+def test_holes_that_are_finished_early_come_back(monkeypatch: pytest.MonkeyPatch, tolerance: float) -> None:
+    maps = [blobs(60, 40, 4, 5, 0.1, 0.02, seed) for seed in range(10)]
+    expected = [as_set(trace(classes, 7, simplify=tolerance)) for classes in maps]
+    monkeypatch.setattr(stream, "OPEN_ARCS", 0)
+    for classes, whole in zip(maps, expected, strict=True):
+        assert as_set(trace(classes, 7, simplify=tolerance)) == whole
+
+
+def test_what_is_done_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "OPEN_ARCS", 100)
+    sizes = []
+
+    def counted(frontier: Any, *rest: Any) -> None:
+        keep(frontier, *rest)
+        sizes.append(len(frontier.arcs.points))
+
+    keep = stream._keep
+    monkeypatch.setattr(stream, "_keep", counted)
+    classes = np.zeros((1600, 60), np.uint8)
+    classes[1::4, 1::4] = 1  # one background with islands, open to the last row
+    trace(classes, 16)
+    assert max(sizes) <= 1000
