@@ -6,8 +6,6 @@ were none, so that the pieces share their borders as any two faces do.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -42,9 +40,11 @@ def cut_cells(codes: Int32s, labels: Int32s, large: npt.NDArray[np.bool_], colum
                 codes[row, col] = codes[row, col] & PLAIN | CELL | (ODD if odd else 0)
 
 
-def cut_row(codes: Int32s, labels: Int32s, faces: Faces, is_open: Any, limit: int) -> None:
-    """End faces with the last row of a band: those cut to cells, and those with more vertices than the limit."""
+def cut_row(codes: Int32s, labels: Int32s, faces: Faces, limit: int) -> None:
+    """Let faces end with the last row of a band: those cut to cells, and those with more vertices than the limit.
+
+    They stay open, as their borders below belong to the next band, but no pixel there has their code.
+    """
     ended = (faces.vertices > limit) | (faces.code & CELL != 0)
-    is_open[:-1] &= ~ended
     last = labels[-1]
     codes[-1][(last != OUTSIDE) & ended[last]] |= ENDED

@@ -92,11 +92,11 @@ def _round(
     x, y = float(source[index, 0]), float(source[index, 1])
     ax, ay = source[before, 0] - x, source[before, 1] - y
     bx, by = source[after, 0] - x, source[after, 1] - y
-    # The middle of the curve lies half of the median from the bend, and the median is no longer than either side.
-    near = min(2 * distance / np.sqrt(ax * ax + ay * ay), 0.5)
-    far = min(2 * distance / np.sqrt(bx * bx + by * by), 0.5)
+    # The curve, drawn as three straight pieces, passes 5/9 of the median from the bend, which is no longer than a side.
+    near = min(1.8 * distance / np.sqrt(ax * ax + ay * ay), 0.5)
+    far = min(1.8 * distance / np.sqrt(bx * bx + by * by), 0.5)
     ax, ay, bx, by = near * ax, near * ay, far * bx, far * by
-    moved = 0.25 * np.sqrt((ax + bx) ** 2 + (ay + by) ** 2)
+    moved = 5 / 18 * np.sqrt((ax + bx) ** 2 + (ay + by) ** 2)
     straight = abs(ax * by - ay * bx) < 1e-9
     if moved < SLIGHT or straight or not _is_free(taken, top, x, y, ax, ay, bx, by):
         return _put(points, begin, end, int(x) * scale, int(y) * scale)

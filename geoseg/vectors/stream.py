@@ -104,8 +104,8 @@ class Frontier:
         faces: the open faces.
         arcs: arcs with an open face on one side at least; what is done with on the other is `OUTSIDE`.
         holes: finished rings of open faces, `face` being their label.
-        top: rows that have passed.
         limit: arcs at which rings are looked for next.
+        top: rows that have passed.
     """
 
     codes: Int32s
@@ -113,14 +113,14 @@ class Frontier:
     faces: Faces
     arcs: Arcs
     holes: list[Rings]
+    limit: int
     top: int = 0
-    limit: int = OPEN_ARCS
 
     @classmethod
     def above(cls, width: int) -> Frontier:
         """Nothing, above a raster."""
         outside = np.full(width + 2, OUTSIDE)
-        return cls(np.full(width + 2, NONE), outside, Faces.of(np.empty(0, np.int32)), Arcs.none(), [])
+        return cls(np.full(width + 2, NONE), outside, Faces.of(np.empty(0, np.int32)), Arcs.none(), [], OPEN_ARCS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def _traced(
         is_open[labels[-1]] = True
         is_open[OUTSIDE] = False
         if limit is not None:
-            cut_row(codes, labels, faces, is_open, limit // 2)
+            cut_row(codes, labels, faces, limit // 2)
     return Labelled(codes, labels, faces, renamed, is_open), arcs
 
 

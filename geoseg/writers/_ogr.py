@@ -84,7 +84,7 @@ class OgrWriter:
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
         """Read every feature, as some formats tell a count in the head of the file whatever is left of the rest."""
         try:
-            with pyogrio.open_arrow(path, batch_size=READ_ROWS, use_pyarrow=True) as (info, reader):
+            with pyogrio.open_arrow(path, layer=0, batch_size=READ_ROWS, use_pyarrow=True) as (info, reader):
                 return sum(batch.num_rows for batch in reader), tuple(info["fields"])
         except (DataSourceError, DataLayerError, OSError) as error:
             raise OutputError(f"{path.name}: cannot be read back: {first_line(error)}; is the disk full?") from error
