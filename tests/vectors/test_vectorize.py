@@ -254,15 +254,29 @@ def test_help_has_an_example() -> None:
     assert "  geoseg vectorize map.tif -o map.gpkg\n" in done.output
 
 
-def test_a_real_map(real_scenes: Path, tmp_path: Path) -> None:
-    source = real_scenes / "nc_wake_landsat7_2000" / "labels_dense_landclass96.tif"
-    for tolerance in (0.0, 1.0):
-        result = vectorize(source, tmp_path / f"{tolerance}.gpkg", simplify=tolerance)
-        layer = read(tmp_path / f"{tolerance}.gpkg")
+REAL_MAPS = [
+    "nc_wake_landsat7_2000/labels_dense_landclass96.tif",
+    "elkton_va_landsat8_separate_bands/labels_sparse.tif",
+]
+
+
+@pytest.mark.parametrize("name", REAL_MAPS)
+def test_a_real_map(real_scenes: Path, tmp_path: Path, name: str) -> None:
+    source = real_scenes / name
+    with rasterio.open(source) as dataset:
+        valid = (dataset.read_masks(1) != 0).sum()
+        pixel = abs(dataset.transform.determinant)
+    ways: list[dict[str, Any]] = [
+        {},
+        {"simplify": 1},
+        {"simplify": 1.5, "smooth": 1, "min_area": 6},
+        {"simplify": 1, "smooth": 0.5, "connectivity": 8},
+    ]
+    for number, way in enumerate(ways):
+        result = vectorize(source, tmp_path / f"{number}.parquet", **way)
+        layer = read(tmp_path / f"{number}.parquet")
         assert layer.is_valid.all()
         assert shapely.coverage_is_valid(layer.geometry.values)
-        with rasterio.open(source) as dataset:
-            valid = (dataset.read_masks(1) != 0).sum()
-            pixel = abs(dataset.transform.determinant)
         assert result.pixels == pytest.approx(valid)
+        assert layer.pixels.sum() == valid
         assert layer.area.sum() == pytest.approx(valid * pixel)
