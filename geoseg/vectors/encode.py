@@ -114,8 +114,10 @@ def write_wkb(xy: Floats, offsets: Int64s, starts: Int64s) -> tuple[Bytes, Int64
         for ring in range(starts[polygon], starts[polygon + 1]):
             _put_number(wkb, at, offsets[ring + 1] - offsets[ring])
             begin, end = 16 * offsets[ring], 16 * offsets[ring + 1]
-            wkb[at + 4 : at + 4 + end - begin] = raw[begin:end]
-            at += 4 + end - begin
+            at += 4
+            for byte in range(end - begin):  # a slice would take a second longer to compile
+                wkb[at + byte] = raw[begin + byte]
+            at += end - begin
             for index in range(offsets[ring], offsets[ring + 1]):
                 least_x, most_x = min(least_x, xy[index, 0]), max(most_x, xy[index, 0])
                 least_y, most_y = min(least_y, xy[index, 1]), max(most_y, xy[index, 1])

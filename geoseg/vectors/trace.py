@@ -69,7 +69,8 @@ def trace_arcs(codes: Int32s, labels: Int32s, top: int) -> Traced:
     count = _trace_rings(corners, labels, traced, count)
     size = traced.offsets[count]
     points = traced.points[:size].copy()
-    points[:, 1] += top
+    for index in range(size):
+        points[index, 1] += top
     return Traced(
         points,
         traced.offsets[: count + 1].copy(),
