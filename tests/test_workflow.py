@@ -32,7 +32,7 @@ def test_the_whole_job(job, tmp_path):
     with rasterio.open(out / "map.tif") as mapped, rasterio.open(job["scenes"]) as scene:
         assert mapped.shape == scene.shape
         valid = mapped.read_masks(1) > 0
-    drawn = gpd.read_file(out / "map.gpkg")
+    drawn = gpd.read_file(out / "map.gpkg", layer="map")
     assert shapely.coverage_is_valid(drawn.geometry.to_numpy())
     assert drawn.is_valid.all()
     assert drawn.area.sum() == pytest.approx(valid.sum() * 100)

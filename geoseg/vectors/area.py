@@ -8,11 +8,13 @@ pixels to an equal-area projection. By Green's theorem the area of a polygon is 
 
 for a border with its face on the left and y pointing down. The integral of an arc serves both of its faces, and it is
 exact for the polynomial: the number of Gauss points follows from its degree. Nothing is projected polygon by polygon.
+Lengths come in the same way, from the metric of the ellipsoid in pixels (`PixelMetric`).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +23,6 @@ import pyproj
 from numpy.polynomial import chebyshev
 
 from geoseg.grid import Grid
-from geoseg.vectors.compiled import compiled
-from geoseg.vectors.trace import Traced
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,59 @@ class PixelArea:
         """Square metres of a pixel at corners (x, y)."""
         u, v = 2 * x / self.width - 1, 2 * y / self.height - 1
         return np.asarray(np.polynomial.polynomial.polyval2d(u, v, self.coefficients), float)
+
+
+@dataclass(frozen=True)
+class PixelMetric:
+    """Square metres of (dx, dy) pixels on the ellipsoid: E dx^2 + 2 F dx dy + G dy^2, the first fundamental form.
+
+    Attributes:
+        e, f, g: (m, n) coefficients as those of `PixelArea`.
+        height, width: the raster, in pixels.
+    """
+
+    e: Floats
+    f: Floats
+    g: Floats
+    height: int
+    width: int
+
+
+def pixel_metric(grid: Grid) -> PixelMetric | None:
+    """How long a step of a pixel is anywhere in a raster, None when its coordinate system does not lie on the Earth.
+
+    Formula: do Carmo, Differential Geometry of Curves and Surfaces, section 2-5; the surface is taken in geocentric
+    coordinates, which have no singular place.
+    """
+    if grid.crs is None:
+        return None
+    try:
+        crs = pyproj.CRS.from_wkt(grid.crs.to_wkt())
+        if crs.ellipsoid is None:
+            return None
+        axes = f"+a={crs.ellipsoid.semi_major_metre} +b={crs.ellipsoid.semi_minor_metre}"
+        around = pyproj.CRS(f"+proj=geocent {axes} +units=m +type=crs")
+        # Through longitude and latitude on the raster's own ellipsoid, so that no change of datum comes between.
+        here = pyproj.Transformer.from_crs(crs, pyproj.CRS(f"+proj=longlat {axes} +type=crs"), always_xy=True)
+        there = pyproj.Transformer.from_crs(pyproj.CRS(f"+proj=longlat {axes} +type=crs"), around, always_xy=True)
+    except pyproj.exceptions.ProjError:
+        return None
+
+    def to_metres(x: Floats, y: Floats) -> tuple[Floats, ...]:
+        lon, lat = here.transform(x, y)
+        return tuple(there.transform(lon, lat, np.zeros_like(lon)))
+
+    columns, rows = _steps(grid, to_metres)
+    forms = [(columns * columns).sum(0), (columns * rows).sum(0), (rows * rows).sum(0)]
+    good = np.isfinite(forms).all(0)
+    if not good.any():
+        return None
+    if good.all():
+        largest = max(np.abs(form).mean() for form in forms)
+        e, f, g = (_fit(form, largest) for form in forms)
+    else:
+        e, f, g = (np.full((1, 1), np.median(form[good])) for form in forms)
+    return PixelMetric(e, f, g, *grid.shape)
 
 
 def pixel_area(grid: Grid) -> PixelArea | None:
@@ -104,33 +157,43 @@ def _to_equal_area(grid: Grid) -> pyproj.Transformer:
 
 def _jacobian(grid: Grid, to_metres: pyproj.Transformer) -> Floats:
     """(DEGREE + 1, DEGREE + 1) square metres per pixel at Chebyshev points of the raster, x along the first axis."""
+    columns, rows = _steps(grid, to_metres.transform)
+    return np.asarray(np.abs(columns[0] * rows[1] - columns[1] * rows[0]))
+
+
+def _steps(grid: Grid, to_metres: Callable[[Floats, Floats], tuple[Floats, ...]]) -> tuple[Floats, Floats]:
+    """Metres per pixel along columns and along rows, each (2 or 3, DEGREE + 1, DEGREE + 1), at Chebyshev points."""
     nodes = chebyshev.chebpts1(DEGREE + 1)
     x, y = np.meshgrid((nodes + 1) * grid.width / 2, (nodes + 1) * grid.height / 2, indexing="ij")
     size = grid.ground_sample_distance or 1.0
     step = min(max(100.0 / size, 1e-3), 1.0)  # about 100 m: far above rounding, far below the curvature
-    columns = _central(grid, to_metres, x, y, step, 0.0)
-    rows = _central(grid, to_metres, x, y, 0.0, step)
-    return np.asarray(np.abs(columns[0] * rows[1] - columns[1] * rows[0]))
+    return _central(grid, to_metres, x, y, step, 0.0), _central(grid, to_metres, x, y, 0.0, step)
 
 
-def _central(grid: Grid, to_metres: pyproj.Transformer, x: Floats, y: Floats, dx: float, dy: float) -> Floats:
-    """(2, ...) metres per pixel along (dx, dy)."""
+def _central(
+    grid: Grid, to_metres: Callable[[Floats, Floats], tuple[Floats, ...]], x: Floats, y: Floats, dx: float, dy: float
+) -> Floats:
+    """Metres per pixel along (dx, dy)."""
     t, ends = grid.transform, []
     for sign in (-0.5, 0.5):
         col, row = x + sign * dx, y + sign * dy
         east, north = t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f
-        ends.append(np.array(to_metres.transform(east, north)))
+        ends.append(np.array(to_metres(east, north)))
     # Off the globe pyproj says infinity, and the difference of two is not a number: both are caught later.
     with np.errstate(invalid="ignore"):
         difference: Floats = (ends[1] - ends[0]) / (dx + dy)
     return difference
 
 
-def _fit(values: Floats) -> Floats:
-    """Power coefficients of the polynomial through values at Chebyshev points, without its negligible terms."""
+def _fit(values: Floats, scale: float | None = None) -> Floats:
+    """Power coefficients of the polynomial through values at Chebyshev points, without its negligible terms.
+
+    Negligible is what lies below `PRECISION` of the scale, by default the mean of the values.
+    """
     basis = chebyshev.chebvander(chebyshev.chebpts1(DEGREE + 1), DEGREE)
     series = np.linalg.solve(basis, np.linalg.solve(basis, values).T).T
-    large = np.abs(series) > PRECISION * np.abs(series[0, 0])
+    large = np.abs(series) > PRECISION * (np.abs(series[0, 0]) if scale is None else scale)
+    large[0, 0] = True
     series = series[: np.nonzero(large.any(1))[0][-1] + 1, : np.nonzero(large.any(0))[0][-1] + 1]
     return _powers(_powers(series).T).T
 
@@ -142,61 +205,3 @@ def _powers(series: Floats) -> Floats:
         powers = chebyshev.cheb2poly(series[:, column])
         result[: len(powers), column] = powers
     return result
-
-
-def measure(arcs: Traced, pixel: PixelArea | None) -> tuple[Floats, Floats]:
-    """Integrals along arcs: of x dy in pixels, and of G dy in square metres (NaN without a `PixelArea`), each (A,)."""
-    pixels = along_arcs(arcs.points, arcs.offsets)
-    if pixel is None:
-        return pixels, np.full(len(pixels), np.nan)
-    integral = pixel.integral()
-    gauss = np.polynomial.legendre.leggauss((integral.shape[0] + integral.shape[1]) // 2)
-    size = np.array([pixel.width / 2, pixel.height / 2])
-    return pixels, weighted_along_arcs(arcs.points, arcs.offsets, integral, size, *gauss)
-
-
-@compiled
-def along_arcs(points: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> Floats:
-    """The integral of x dy along each arc; exact, as all of it are halves of whole numbers."""
-    result = np.zeros(len(offsets) - 1)
-    for arc in range(len(result)):
-        for index in range(offsets[arc], offsets[arc + 1] - 1):
-            x = float(points[index, 0]) + float(points[index + 1, 0])
-            result[arc] += 0.5 * x * (points[index + 1, 1] - points[index, 1])
-    return result
-
-
-@compiled
-def weighted_along_arcs(
-    points: npt.NDArray[np.int32],
-    offsets: npt.NDArray[np.int64],
-    integral: Floats,
-    half_size: Floats,
-    nodes: Floats,
-    weights: Floats,
-) -> Floats:
-    """The integral of G dy along each arc, by Gauss quadrature (Legendre nodes and weights) on each straight piece."""
-    result = np.zeros(len(offsets) - 1)
-    for arc in range(len(result)):
-        for index in range(offsets[arc], offsets[arc + 1] - 1):
-            x, y = float(points[index, 0]), float(points[index, 1])
-            dx, dy = points[index + 1, 0] - x, points[index + 1, 1] - y
-            if dy == 0:
-                continue
-            for node in range(len(nodes)):
-                share = (1 + nodes[node]) / 2
-                u, v = (x + share * dx) / half_size[0] - 1, (y + share * dy) / half_size[1] - 1
-                result[arc] += weights[node] / 2 * dy * _polynomial(integral, u, v)
-    return result
-
-
-@compiled
-def _polynomial(coefficients: Floats, u: float, v: float) -> float:
-    """Horner's scheme in both variables."""
-    total = 0.0
-    for i in range(coefficients.shape[0] - 1, -1, -1):
-        inner = 0.0
-        for j in range(coefficients.shape[1] - 1, -1, -1):
-            inner = inner * v + coefficients[i, j]
-        total = total * u + inner
-    return total

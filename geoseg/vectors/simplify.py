@@ -170,7 +170,7 @@ def _is_free(points: Any, corners: Any, top: int, before: int, point: int, after
     xs = (float(points[before, 0]), float(points[point, 0]), float(points[after, 0]))
     ys = (float(points[before, 1]), float(points[point, 1]), float(points[after, 1]))
     for y in range(int(min(ys)), int(max(ys)) + 1):
-        west, east = _span(xs, ys, float(y))
+        west, east = span(xs, ys, float(y))
         # A hair more than the triangle: being too careful costs one bend, the opposite a crossing.
         for x in range(int(np.ceil(west - 1e-6)), int(np.floor(east + 1e-6)) + 1):
             vertex = corners[y - top, x]
@@ -184,7 +184,7 @@ def _is_free(points: Any, corners: Any, top: int, before: int, point: int, after
 
 
 @compiled
-def _span(xs: Any, ys: Any, y: float) -> tuple[float, float]:
+def span(xs: Any, ys: Any, y: float) -> tuple[float, float]:
     """Where a triangle begins and ends on the line at `y`."""
     west, east = np.inf, -np.inf
     for corner in range(3):

@@ -45,17 +45,17 @@ class Traced(NamedTuple):
 
 
 @compiled
-def trace_arcs(classes: npt.NDArray[np.uint8], labels: Int32s, top: int) -> Traced:
+def trace_arcs(codes: Int32s, labels: Int32s, top: int) -> Traced:
     """Trace the arcs of a band.
 
     The band owns the borders within its rows and along the line above them; of the line below it only knows where
     borders arrive from above.
 
     Args:
-        classes, labels: (rows + 1, cols + 2) as `label_faces` left them.
+        codes, labels: (rows + 1, cols + 2) as `label_faces` left them.
         top: row of the raster at which the band starts.
     """
-    corners = _mark_borders(classes)
+    corners = _mark_borders(codes)
     bends, node_edges = _mark_nodes(corners)
     arcs = node_edges // 2 + bends // 4 + 1
     traced = Traced(
@@ -69,7 +69,8 @@ def trace_arcs(classes: npt.NDArray[np.uint8], labels: Int32s, top: int) -> Trac
     count = _trace_rings(corners, labels, traced, count)
     size = traced.offsets[count]
     points = traced.points[:size].copy()
-    points[:, 1] += top
+    for index in range(size):
+        points[index, 1] += top
     return Traced(
         points,
         traced.offsets[: count + 1].copy(),
@@ -80,20 +81,20 @@ def trace_arcs(classes: npt.NDArray[np.uint8], labels: Int32s, top: int) -> Trac
 
 
 @compiled
-def _mark_borders(classes: Any) -> Any:
+def _mark_borders(codes: Any) -> Any:
     """(rows + 1, cols + 1) corners, with a bit for each direction in which a border leaves."""
-    rows, cols = classes.shape[0] - 1, classes.shape[1] - 2
+    rows, cols = codes.shape[0] - 1, codes.shape[1] - 2
     corners = np.zeros((rows + 1, cols + 1), np.uint8)
     for x in range(cols + 1):
-        if classes[0, x] != classes[0, x + 1]:
+        if codes[0, x] != codes[0, x + 1]:
             corners[0, x] = NORTH
     for y in range(rows):
         for x in range(cols + 1):
-            here = classes[y + 1, x + 1]
-            if here != classes[y + 1, x]:
+            here = codes[y + 1, x + 1]
+            if here != codes[y + 1, x]:
                 corners[y, x] |= SOUTH
                 corners[y + 1, x] |= NORTH
-            if x < cols and here != classes[y, x + 1]:
+            if x < cols and here != codes[y, x + 1]:
                 corners[y, x] |= EAST
                 corners[y, x + 1] |= WEST
     return corners

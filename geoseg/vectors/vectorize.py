@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
-from geoseg import progress
-from geoseg.class_raster import ClassRaster, open_class_raster
-from geoseg.errors import OptionError, OutputError
+from geoseg.errors import OutputError
 from geoseg.legend import Legend
 from geoseg.output import new_output, refuse_existing
-from geoseg.registry import suggestion
-from geoseg.vectors.area import pixel_area
-from geoseg.vectors.assemble import Polygons
-from geoseg.vectors.stream import Settings, band_rows, polygons
+from geoseg.vectors.compiled import is_kept
+from geoseg.vectors.job import Job
+from geoseg.vectors.layer import Layer
+from geoseg.vectors.options import Options
+from geoseg.vectors.source import MapSource, open_map
+from geoseg.vectors.trace import trace_arcs
 from geoseg.writers import VectorWriter, vector_writer
 
 logger = logging.getLogger(__name__)
 
-BATCH_BYTES = 1 << 30
-"""Geometry of one Arrow batch; its offsets have 32 bits."""
-
-BANDS_PER_HANDLE = 4
-"""Bands read before the map is opened anew: GDAL keeps blocks that are not needed again until the file is closed."""
+TOLD_CHANGE = 0.005
+"""Percent of a class's area from which a change is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +38,7 @@ class VectorizeResult:
         vertices: points of all rings, the repeated last one of each included.
         pixels: area of all polygons, in pixels.
         area_m2: area of all polygons in square metres, None for a map that is not tied to the Earth.
+        area_change: by how many percent simplifying and smoothing changed the area of each class.
     """
 
     output: Path
@@ -54,6 +47,7 @@ class VectorizeResult:
     vertices: int
     pixels: float
     area_m2: float | None
+    area_change: dict[str, float]
 
     def __str__(self) -> str:
         area = f"{self.pixels:.0f} pixels" if self.area_m2 is None else f"{self.area_m2 / 1e6:.6g} km2"
@@ -66,140 +60,109 @@ def vectorize(
     map_path: str | Path,
     output: str | Path,
     *,
-    simplify: float = 0.0,
+    simplify: float | str = 0.0,
+    smooth: float | str = 0.0,
+    min_area: float | str = 0.0,
+    min_hole: float | str = 0.0,
+    fill_nodata: bool = False,
     classes: tuple[str, ...] | None = None,
+    connectivity: int = 4,
+    dissolve: bool = False,
+    confidence: str | Path | None = None,
+    by: str | Path | None = None,
+    by_field: str | None = None,
+    max_vertices: int | None = None,
+    dst_crs: str | None = None,
+    band: int | None = None,
     legend: Legend | None = None,
     overwrite: bool = False,
 ) -> VectorizeResult:
     """Turn a map into polygons that form one valid coverage: no gaps, no overlaps, shared borders simplified once.
 
-    Each polygon is a 4-connected area of one class, whole however large it is. Columns: `class_id`, `class_name` and
-    `area_m2`, the area on the ellipsoid. A map without a CRS keeps its pixel coordinates; its `area_m2` is null, and a
-    column `pixels` gives the area in pixels.
+    Each polygon is a connected area of one class, whole however large it is. Columns: `id` (the number of its first
+    pixel, counted along the rows), `class_id`, `class_name`, `area_m2` and `area_ha` (on the ellipsoid), `perimeter_m`,
+    `pixels` (before simplifying), with a confidence raster `confidence_mean` and `confidence_min`, with regions
+    `region`. A map without a CRS keeps its pixel coordinates; its square metres are null, and a `perimeter` in pixels
+    takes the place of the one in metres.
+
+    Sizes are numbers of pixels, or texts with a unit: "15m" for distances, "500m2" or "0.5ha" for areas.
 
     Args:
-        map_path: a class raster.
-        output: .gpkg, .geojson, .parquet or .fgb.
-        simplify: how far borders between classes may move, in pixels (largest distance). 0 keeps the exact outline of
-            the pixels; 1 removes their stairs. Borders to nodata never move, so no polygon covers nodata and all of
-            them together cover exactly the valid pixels.
+        map_path: a raster of whole numbers, each a class.
+        output: .gpkg, .geojson, .geojsonl, .parquet or .fgb.
+        simplify: how far borders between classes may move (largest distance). 0 keeps the exact outline of the pixels;
+            1 removes their stairs. Borders to nodata never move, so no polygon covers nodata and all of them together
+            cover exactly the valid pixels.
+        smooth: how far borders between classes may move when their bends are rounded, after simplifying.
+        min_area: smaller areas go to the neighbouring class with which they share the longest border, the smallest
+            first. Those with nodata all around stay.
+        min_hole: areas smaller than this go to the class around them, where there is only one.
+        fill_nodata: treat holes of nodata smaller than `min_hole` in the same way. The outside is never filled.
         classes: names or ids of the classes to keep; None for all.
+        connectivity: 8 makes areas that touch in corners one MultiPolygon.
+        dissolve: one MultiPolygon for each class (and region). All polygons are then held in memory.
+        confidence: a raster of one band on the grid of the map.
+        by: polygons that cut the map along the pixels nearest to their borders. What lies in none of them is left out.
+        by_field: column of their names; by default the one called name, region, ..., else they are numbered.
+        max_vertices: cut polygons that would have more, along straight lines. They are not cut by default.
+        dst_crs: coordinate system of the polygons, in place of the map's own.
+        band: the band that holds the classes, where there are several.
         legend: the classes of the map, in place of those it names itself.
         overwrite: replace the output if it is there.
 
     Raises:
-        OptionError: a tolerance below 0, an unknown class or extension.
-        MapError: a map that cannot be read.
+        OptionError: a size that cannot be, an unknown class, band, column, coordinate system or extension.
+        MapError: a map or confidence raster that cannot be read, or does not fit.
+        LabelError: regions that cannot be read.
         OutputError: an output that is there already or cannot be written.
     """
     output = Path(output)
-    if not (math.isfinite(simplify) and simplify >= 0):
-        raise OptionError(f"a tolerance of {simplify} pixels cannot be; it must be 0 or more")
+    options = Options.read(simplify, smooth, min_area, min_hole, fill_nodata, connectivity, dissolve, max_vertices)
     writer = vector_writer(output)
     refuse_existing(output, overwrite)
-    source = open_class_raster(map_path, legend=legend)
-    wanted = _wanted(source.legend, classes)
+    source = open_map(map_path, band=band, legend=legend)
     if source.grid.crs is None:
         logger.warning("%s has no CRS; the polygons are in its pixel coordinates, without square metres", source.path)
-    settings = Settings(source.grid.transform, simplify, wanted, pixel_area(source.grid))
-    layer = _Layer(source)
-    with new_output(output, overwrite=overwrite) as workspace:
-        with _writing(writer, workspace.main, layer, _description(source, simplify, classes)):
-            for indices, made in polygons(_bands(source), source.grid.shape, settings):
-                for batch, bounds in layer.batches(indices, made):
+    if not is_kept(trace_arcs):
+        logger.info("Compiling the tracer, which is done once and takes about 20 s")
+    given = {"classes": classes, "confidence": confidence, "by": by, "by_field": by_field, "dst_crs": dst_crs}
+    job = Job(source, options, classes=classes, confidence=confidence, by=by, by_field=by_field, dst_crs=dst_crs)
+    with job, new_output(output, overwrite=overwrite) as workspace:
+        with _writing(writer, workspace.main, job, _description(source, options, given)):
+            for faces, shapes in job.features():
+                for batch, bounds in job.layer.batches(faces, shapes):
                     writer.write(batch, bounds)
-        _check(writer, workspace.main, layer)
-    if not layer.polygons:
+            writer.style(source.categories.style())
+        _check(writer, workspace.main, job.layer)
+    return _result(job.layer, source, output)
+
+
+def _result(layer: Layer, source: MapSource, output: Path) -> VectorizeResult:
+    totals, changes = layer.totals, layer.class_changes()
+    if not totals.polygons:
         logger.warning("%s: no pixel of the classes asked for, so %s is an empty layer", source.path, output)
-    return layer.result(output)
+    moved = {name: change for name, change in changes.items() if abs(change) >= TOLD_CHANGE}
+    if moved:
+        listing = ", ".join(f"{name} {change:+.2f} %" for name, change in list(moved.items())[:20])
+        logger.info("Simplifying changed the area of classes: %s", listing)
+    return VectorizeResult(
+        output, totals.polygons, tuple(changes), totals.vertices, float(totals.drawn.sum()), layer.area_m2, changes
+    )
 
 
-class _Layer:
-    """The columns of the layer, and a count of what went into it."""
-
-    def __init__(self, source: ClassRaster) -> None:
-        self.polygons, self.vertices, self.pixels, self.metres = 0, 0, 0.0, 0.0
-        self._legend = source.legend
-        self._ids = np.array(source.legend.ids, np.int32)
-        self._names = pa.array(source.legend.names)
-        self._found = np.zeros(len(source.legend), bool)
-        self.crs = source.grid.crs
-        fields = [("class_id", pa.int32()), ("class_name", pa.string()), ("area_m2", pa.float64())]
-        if self.crs is None:
-            fields.append(("pixels", pa.float64()))
-        self.schema = pa.schema([*fields, ("geometry", pa.binary())])
-
-    def batches(
-        self, indices: npt.NDArray[np.uint8], made: Polygons
-    ) -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.float64]]]:
-        """Record batches of polygons of the given class indices, each with the polygons' bounds."""
-        first = 0
-        while first < len(indices):
-            last = int(np.searchsorted(made.offsets, made.offsets[first] + BATCH_BYTES, side="right")) - 1
-            part = slice(first, max(last, first + 1))
-            yield self._batch(indices[part], made, part), made.bounds[part]
-            first = part.stop
-        self._found[indices] = True
-        self.polygons += len(indices)
-        self.vertices += int(made.vertices)
-        self.pixels += float(made.pixels.sum())
-        self.metres += float(made.metres.sum())
-
-    def result(self, output: Path) -> VectorizeResult:
-        """What was made."""
-        names = tuple(name for name, found in zip(self._legend.names, self._found, strict=True) if found)
-        area = self.metres if self.crs is not None and math.isfinite(self.metres) else None
-        return VectorizeResult(output, self.polygons, names, self.vertices, self.pixels, area)
-
-    def _batch(self, indices: npt.NDArray[np.uint8], made: Polygons, part: slice) -> pa.RecordBatch:
-        offsets = made.offsets[part.start : part.stop + 1]
-        if offsets[-1] - offsets[0] >= 1 << 31:
-            raise OutputError("one polygon has more than 100 million vertices, too many for any format; simplify more")
-        wkb = made.wkb[offsets[0] : offsets[-1]]
-        starts = (offsets - offsets[0]).astype(np.int32)
-        geometry = pa.Array.from_buffers(pa.binary(), len(indices), [None, pa.py_buffer(starts), pa.py_buffer(wkb)])
-        names = self._names.take(pa.array(indices))
-        columns = [pa.array(self._ids[indices]), names, pa.array(made.metres[part], from_pandas=True)]
-        if self.crs is None:
-            columns.append(pa.array(made.pixels[part]))
-        return pa.RecordBatch.from_arrays([*columns, geometry], schema=self.schema)
-
-
-def _wanted(legend: Legend, classes: tuple[str, ...] | None) -> npt.NDArray[np.bool_]:
-    """(256,) whether each class index is kept."""
-    wanted = np.zeros(256, bool)
-    if classes is None:
-        wanted[: len(legend)] = True
-        return wanted
-    index_of = {name: index for index, name in enumerate(legend.names)}
-    for index, id_ in enumerate(legend.ids):
-        index_of.setdefault(str(id_), index)
-    for name in classes:
-        if name not in index_of:
-            raise OptionError(f"the map has no class '{name}'; {suggestion(name, legend.names)}")
-        wanted[index_of[name]] = True
-    return wanted
-
-
-def _bands(source: ClassRaster) -> Iterator[npt.NDArray[np.uint8]]:
-    height, width = source.grid.shape
-    windows = source.windows(band_rows(width))
-    with progress.bar("vectorize", height * width / 1e6, "MP") as bar:
-        while group := list(islice(windows, BANDS_PER_HANDLE)):
-            for window, indices in source.read_windows(iter(group)):
-                yield indices
-                bar.advance(window.height * width / 1e6)
-
-
-def _description(source: ClassRaster, simplify: float, classes: tuple[str, ...] | None) -> str:
-    options = {"map": source.path.name, "simplify": simplify, "classes": classes, "legend": source.legend.to_dict()}
-    return "geoseg vectorize " + json.dumps(options, ensure_ascii=False)
+def _description(source: MapSource, options: Options, given: dict[str, Any]) -> str:
+    """The resolved options, for the layer's metadata."""
+    legend = None
+    if source.categories.fixed:
+        legend = [{"id": id_, "name": name, "color": color} for id_, name, color in source.categories.style()]
+    resolved = {"map": source.path.name, "band": source.band, **options.to_dict(), **given, "legend": legend}
+    return "geoseg vectorize " + json.dumps(resolved, ensure_ascii=False, default=str)
 
 
 @contextmanager
-def _writing(writer: VectorWriter, path: Path, layer: _Layer, description: str) -> Iterator[None]:
+def _writing(writer: VectorWriter, path: Path, job: Job, description: str) -> Iterator[None]:
     """Open a writer, and close it when all went well."""
-    writer.open(path, layer.crs, layer.schema, description)
+    writer.open(path, job.crs, job.layer.schema, description, job.geometry_type)
     try:
         yield
     except BaseException:
@@ -208,7 +171,7 @@ def _writing(writer: VectorWriter, path: Path, layer: _Layer, description: str) 
     writer.close()
 
 
-def _check(writer: VectorWriter, path: Path, layer: _Layer) -> None:
+def _check(writer: VectorWriter, path: Path, layer: Layer) -> None:
     """Read the file back.
 
     Raises:
@@ -216,8 +179,8 @@ def _check(writer: VectorWriter, path: Path, layer: _Layer) -> None:
     """
     count, columns = writer.read_back(path)
     expected = tuple(layer.schema.names[:-1])
-    if count != layer.polygons or (columns != expected and columns):
+    if count != layer.totals.polygons or (columns != expected and columns):
         raise OutputError(
-            f"{path.name}: {count} polygons with {', '.join(columns)} could be read back of {layer.polygons} with "
-            f"{', '.join(expected)}; is the disk full?"
+            f"{path.name}: {count} polygons with {', '.join(columns)} could be read back of {layer.totals.polygons} "
+            f"with {', '.join(expected)}; is the disk full?"
         )

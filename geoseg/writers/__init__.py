@@ -15,18 +15,22 @@ class VectorWriter(Protocol):
     Whoever opens it ends with `close` when all is written, or with `abort` after an error.
     """
 
-    def open(self, path: Path, crs: Any, schema: Any, description: str = "") -> None:
+    def open(self, path: Path, crs: Any, schema: Any, description: str = "", geometry_type: str = "Polygon") -> None:
         """Begin a new layer.
 
         Args:
             path: a file that does not exist; its stem names the layer.
             crs: rasterio CRS, or None for pixel coordinates.
-            schema: Arrow schema; the last column is "geometry", WKB polygons.
+            schema: Arrow schema; the last column is "geometry", as WKB.
             description: one line about how the layer was made.
+            geometry_type: "Polygon" or "MultiPolygon".
         """
 
     def write(self, batch: Any, bounds: Any) -> None:
         """Append a record batch and the (rows, 4) bounds of its polygons."""
+
+    def style(self, classes: list[tuple[int, str, str]]) -> None:
+        """Say with what (id, name, colour) each class is to be shown, before closing; not all formats keep it."""
 
     def close(self) -> None:
         """Finish the file."""

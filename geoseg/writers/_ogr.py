@@ -34,9 +34,16 @@ class OgrWriter:
 
     driver: str
 
-    def open(self, path: Path, crs: CRS | None, schema: pa.Schema, description: str = "") -> None:
+    def open(
+        self,
+        path: Path,
+        crs: CRS | None,
+        schema: pa.Schema,
+        description: str = "",
+        geometry_type: str = "Polygon",
+    ) -> None:
         """Start the thread that writes."""
-        self._path, self._schema = path, _marked(schema)
+        self._path, self._schema, self._geometry_type = path, _marked(schema), geometry_type
         self._batches: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
         options = self.options(crs, description)
@@ -56,6 +63,9 @@ class OgrWriter:
         self._put(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
         self._raise_failure()
 
+    def style(self, classes: list[tuple[int, str, str]]) -> None:
+        """Most formats have no place for it."""
+
     def close(self) -> None:
         """Finish the file.
 
@@ -74,7 +84,7 @@ class OgrWriter:
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
         """Read every feature, as some formats tell a count in the head of the file whatever is left of the rest."""
         try:
-            with pyogrio.open_arrow(path, batch_size=READ_ROWS, use_pyarrow=True) as (info, reader):
+            with pyogrio.open_arrow(path, layer=0, batch_size=READ_ROWS, use_pyarrow=True) as (info, reader):
                 return sum(batch.num_rows for batch in reader), tuple(info["fields"])
         except (DataSourceError, DataLayerError, OSError) as error:
             raise OutputError(f"{path.name}: cannot be read back: {first_line(error)}; is the disk full?") from error
@@ -99,7 +109,7 @@ class OgrWriter:
                 self._path,
                 layer=self._path.stem,
                 driver=self.driver,
-                geometry_type="Polygon",
+                geometry_type=self._geometry_type,
                 # Named, GDAL's geometry column would come with a warning where there is no CRS.
                 geometry_name="geometry" if crs is not None else None,
                 crs=None if crs is None else crs.to_wkt(),

@@ -21,13 +21,20 @@ class Writer(OgrWriter):
 
     driver = "GeoJSON"
 
-    def open(self, path: Path, crs: CRS | None, schema: pa.Schema, description: str = "") -> None:
+    def open(
+        self,
+        path: Path,
+        crs: CRS | None,
+        schema: pa.Schema,
+        description: str = "",
+        geometry_type: str = "Polygon",
+    ) -> None:
         """Start the thread that writes; without a CRS the coordinates stay pixels, and that is said."""
         if crs is None:
             logger.warning(
                 "%s: without a CRS the coordinates are pixels, not the degrees GeoJSON readers expect", path.name
             )
-        super().open(path, crs, schema, description)
+        super().open(path, crs, schema, description, geometry_type)
 
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
         """RFC 7946 makes GDAL reproject, round, and turn rings the right way round."""

@@ -1,21 +1,61 @@
-"""GeoPackage: what desktop GIS read best."""
+"""GeoPackage: what desktop GIS read best, with the style QGIS opens it in."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 from rasterio.crs import CRS
 
+from geoseg.errors import OutputError
+from geoseg.raster import first_line
 from geoseg.writers._ogr import OgrWriter
+from geoseg.writers._qml import polygon_style
 
 EXTENSIONS = (".gpkg",)
 
+# The table in which QGIS looks for styles, with its own columns; listed in gpkg_contents, as the standard demands.
+_TABLE = """CREATE TABLE layer_styles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
+    f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
+    useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
+    update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
+_LISTED = "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('layer_styles', 'attributes', ?)"
+_STYLE = """INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,
+    styleQML, styleSLD, useAsDefault, description, owner) SELECT '', '', table_name, column_name, 'classes', ?, '', 1,
+    'colours of the classes', '' FROM gpkg_geometry_columns"""
+
 
 class Writer(OgrWriter):
-    """Writes a GeoPackage with one layer and a spatial index."""
+    """Writes a GeoPackage with one layer, a spatial index and a style."""
 
     driver = "GPKG"
 
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
         """The description becomes the layer's."""
         return {"DESCRIPTION": description} if description else {}
+
+    def style(self, classes: list[tuple[int, str, str]]) -> None:
+        """Put the style into the file when it is closed."""
+        self._style = polygon_style(classes) if classes else None
+
+    def close(self) -> None:
+        """Finish the file, then add the style.
+
+        Raises:
+            OutputError: GDAL or SQLite could not write it.
+        """
+        super().close()
+        style = getattr(self, "_style", None)
+        if style is None:
+            return
+        try:
+            with closing(sqlite3.connect(self._path)) as database, database:
+                database.execute(_TABLE)
+                database.execute(_LISTED, ("layer_styles",))
+                database.execute(_STYLE, (style,))
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"{self._path.name}: cannot be written: {first_line(error)}; is the disk full?"
+            ) from error

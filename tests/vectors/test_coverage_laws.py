@@ -14,37 +14,48 @@ from hypothesis.extra.numpy import arrays
 from rasterio.features import rasterize
 
 from geoseg.legend import IGNORE
-from geoseg.vectors.assemble import Arcs, take_arcs
-from geoseg.vectors.stream import Settings, band_rows, polygons
+from geoseg.vectors import stream
+from geoseg.vectors.encode import Shapes
+from geoseg.vectors.faces import Faces
+from geoseg.vectors.group import grouping
+from geoseg.vectors.label import NONE
+from geoseg.vectors.stream import Band, Settings, band_rows, polygons
 
 Map = np.ndarray[Any, np.dtype[np.uint8]]
-LAWS = settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+LAWS = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 class Layer(NamedTuple):
     classes: Map
     geometry: Any
+    area: Any
     pixels: Any
+    first: Any
 
 
-def trace(
-    classes: Map,
-    rows: int = 1000,
-    simplify: float = 0.0,
-    guarded: bool = True,
-    transform: Affine = Affine.identity(),  # noqa: B008
-) -> Layer:
+def trace(classes: Map, rows: int = 1000, connectivity: int = 4, dissolve: bool = False, **options: Any) -> Layer:
     """Polygons of a map that is fed in bands of `rows` rows."""
-    bands = [classes[top : top + rows] for top in range(0, len(classes), rows)]
-    how = Settings(transform, simplify, np.ones(256, bool), guarded=guarded)
-    found: list[int] = []
-    geometry: list[bytes] = []
-    pixels: list[float] = []
-    for indices, made in polygons(bands, classes.shape, how):
-        found.extend(indices)
-        pixels.extend(made.pixels)
-        geometry.extend(made.wkb[a:b].tobytes() for a, b in zip(made.offsets, made.offsets[1:], strict=False))
-    return Layer(np.array(found, np.uint8), shapely.from_wkb(geometry), np.array(pixels))
+    codes = np.where(classes == IGNORE, NONE, classes).astype(np.int32)
+    bands = [Band(codes[top : top + rows]) for top in range(0, len(classes), rows)]
+    how = Settings(**({"transform": Affine.identity()} | options))
+    group = grouping(connectivity, dissolve)
+    made = []
+    for finished in polygons(bands, classes.shape, how, group.watch):
+        made.extend(group.add(finished))
+    made.extend(group.end())
+    if not made:
+        return Layer(np.empty(0, np.uint8), np.empty(0, object), np.empty(0), np.empty(0, int), np.empty(0, int))
+    faces = Faces.joined([faces for faces, _ in made])
+    geometry = [shape for _, shapes in made for shape in from_wkb(shapes)]
+    return Layer(faces.code.astype(np.uint8), np.array(geometry), faces.area, faces.pixels, faces.first)
+
+
+def from_wkb(shapes: Shapes) -> Any:
+    pieces = [shapes.wkb[a:b].tobytes() for a, b in zip(shapes.offsets, shapes.offsets[1:], strict=False)]
+    geometry = shapely.from_wkb(pieces)
+    assert shapes.vertices.tolist() == shapely.get_num_coordinates(geometry).tolist()
+    np.testing.assert_allclose(shapes.bounds, shapely.bounds(geometry))
+    return geometry
 
 
 def blobs(height: int, width: int, classes: int, block: int, speckle: float, holes: float, seed: int) -> Map:
@@ -58,12 +69,12 @@ def blobs(height: int, width: int, classes: int, block: int, speckle: float, hol
     return result
 
 
-SIDES = st.integers(1, 40)
+SIDES = st.integers(1, 70)
 RANDOM = st.builds(
     blobs,
     SIDES,
     SIDES,
-    st.integers(1, 6),
+    st.integers(1, 8),
     st.integers(1, 8),
     st.sampled_from([0.0, 0.05, 0.3]),
     st.sampled_from([0.0, 0.02, 0.3]),
@@ -71,7 +82,7 @@ RANDOM = st.builds(
 )
 SMALL = arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.sampled_from([0, 1, 2, IGNORE]))
 MAPS = st.one_of(RANDOM, SMALL)
-BANDS = st.integers(1, 41)
+BANDS = st.integers(1, 71)
 
 
 def faults(layer: Layer, classes: Map) -> list[str]:
@@ -80,11 +91,13 @@ def faults(layer: Layer, classes: Map) -> list[str]:
     if not shapely.is_valid(layer.geometry).all():
         return ["invalid polygons"]  # GEOS cannot even unite them
     checks = {
-        "not polygons": (shapely.get_type_id(layer.geometry) == shapely.GeometryType.POLYGON).all(),
         "not a coverage": shapely.coverage_is_valid(layer.geometry),
         "areas do not add up": np.isclose(shapely.area(layer.geometry).sum(), valid),
         "union is not the valid pixels": np.isclose(shapely.area(shapely.union_all(layer.geometry)), valid),
-        "areas are not those of the geometry": np.allclose(shapely.area(layer.geometry), layer.pixels),
+        "areas are not those of the geometry": np.allclose(shapely.area(layer.geometry), layer.area),
+        "pixels are not those of the map": layer.pixels.sum() == valid,
+        "ids are not the first pixels": (classes.ravel()[layer.first] == layer.classes).all(),
+        "ids are not unique": len(set(layer.first)) == len(layer.first),
     }
     return [fault for fault, fine in checks.items() if not fine]
 
@@ -119,7 +132,7 @@ def test_exact_outlines_do_not_depend_on_the_bands(classes: Map, rows: int) -> N
 @LAWS
 @given(MAPS, BANDS, st.sampled_from([0.6, 1.0, 2.0, 5.0, 50.0]))
 def test_simplified_outlines_are_a_coverage_of_the_same_pixels(classes: Map, rows: int, tolerance: float) -> None:
-    exact, layer = trace(classes, rows), trace(classes, rows, tolerance)
+    exact, layer = trace(classes, rows), trace(classes, rows, simplify=tolerance)
     assert not faults(layer, classes)
     assert sorted(layer.classes) == sorted(exact.classes)
 
@@ -127,7 +140,7 @@ def test_simplified_outlines_are_a_coverage_of_the_same_pixels(classes: Map, row
 @LAWS
 @given(MAPS, BANDS, st.sampled_from([0.8, 1.5, 3.0]))
 def test_borders_move_no_farther_than_the_tolerance(classes: Map, rows: int, tolerance: float) -> None:
-    exact, layer = trace(classes, rows), trace(classes, rows, tolerance)
+    exact, layer = trace(classes, rows), trace(classes, rows, simplify=tolerance)
     for index in range(len(exact.geometry)):
         distance = shapely.hausdorff_distance(
             shapely.segmentize(shapely.boundary(exact.geometry[index]), 0.25), shapely.boundary(layer.geometry[index])
@@ -137,8 +150,8 @@ def test_borders_move_no_farther_than_the_tolerance(classes: Map, rows: int, tol
 
 def test_without_the_check_borders_cross() -> None:
     maps = [blobs(40, 40, 5, 4, 0.1, 0.0, seed) for seed in range(20)]
-    assert not any(faults(trace(classes, 17, 2.5), classes) for classes in maps)
-    assert any(faults(trace(classes, 17, 2.5, guarded=False), classes) for classes in maps)
+    assert not any(faults(trace(classes, 17, simplify=2.5), classes) for classes in maps)
+    assert any(faults(trace(classes, 17, simplify=2.5, guarded=False), classes) for classes in maps)
 
 
 def test_straight_borders_have_no_needless_vertices() -> None:
@@ -171,7 +184,7 @@ def test_a_third_face_puts_a_vertex_on_a_straight_border() -> None:
 )
 def test_faces_that_meet_in_corners(picture: list[str], rows: int, tolerance: float) -> None:
     classes = np.array([[IGNORE if pixel == " " else int(pixel) for pixel in line] for line in picture], np.uint8)
-    layer = trace(classes, rows, tolerance)
+    layer = trace(classes, rows, simplify=tolerance)
     assert not faults(layer, classes)
     if tolerance == 0:
         np.testing.assert_array_equal(burnt(layer, classes.shape), classes)
@@ -180,7 +193,7 @@ def test_faces_that_meet_in_corners(picture: list[str], rows: int, tolerance: fl
 def test_a_checkerboard_is_all_single_pixels() -> None:
     classes = (np.indices((20, 21)).sum(0) % 2).astype(np.uint8)
     for tolerance in (0.0, 3.0):
-        layer = trace(classes, 6, tolerance)
+        layer = trace(classes, 6, simplify=tolerance)
         assert len(layer.geometry) == classes.size
         assert not faults(layer, classes)
 
@@ -217,39 +230,124 @@ def test_all_class_indices_can_be_told_apart() -> None:
 def test_any_transform_gives_valid_polygons_the_right_way_round(transform: Affine) -> None:
     classes = blobs(33, 29, 4, 4, 0.1, 0.05, 5)
     for tolerance in (0.0, 1.0):
-        layer = trace(classes, 10, tolerance, transform=transform)
+        layer = trace(classes, 10, simplify=tolerance, transform=transform)
         assert shapely.is_valid(layer.geometry).all()
         assert shapely.is_ccw(shapely.get_exterior_ring(layer.geometry)).all()
         holes = [ring for polygon in layer.geometry for ring in polygon.interiors]
         assert holes
         assert not shapely.is_ccw(holes).any()
-        expected = layer.pixels * abs(transform.determinant)
+        expected = layer.area * abs(transform.determinant)
         np.testing.assert_allclose(shapely.area(layer.geometry), expected, rtol=1e-6)
     layer = trace(classes, 10, transform=transform)
     np.testing.assert_array_equal(burnt(layer, classes.shape, transform), classes)
-
-
-def test_bounds_are_those_of_the_polygons() -> None:
-    classes = blobs(30, 30, 4, 4, 0.1, 0.05, 6)
-    how = Settings(Affine.rotation(20), 1.0, np.ones(256, bool))
-    [(_, made)] = polygons([classes], classes.shape, how)
-    geometry = shapely.from_wkb([made.wkb[a:b].tobytes() for a, b in zip(made.offsets, made.offsets[1:], strict=False)])
-    np.testing.assert_allclose(made.bounds, shapely.bounds(geometry))
-    assert made.vertices == shapely.get_num_coordinates(geometry).sum()
 
 
 def test_bands_are_lower_on_wider_rasters() -> None:
     assert band_rows(1) > band_rows(10_000) >= band_rows(10**6) >= 1
 
 
+@LAWS
+@given(MAPS, BANDS, st.sampled_from([4, 8]), st.booleans(), st.sampled_from([0.0, 1.0, 3.0]))
+def test_features_of_several_parts_are_a_coverage_too(
+    classes: Map, rows: int, connectivity: int, dissolve: bool, tolerance: float
+) -> None:
+    layer = trace(classes, rows, connectivity, dissolve, simplify=tolerance)
+    assert not faults(layer, classes)
+    if tolerance == 0:
+        np.testing.assert_array_equal(burnt(layer, classes.shape), classes)
+        assert as_set(layer) == as_set(trace(classes, 1000, connectivity, dissolve))
+    if dissolve:
+        assert sorted(layer.classes) == sorted(set(np.unique(classes)) - {IGNORE})
+
+
+def touching_in_corners(classes: Map) -> int:
+    """How many 8-connected areas there are, by flooding."""
+    left, count = classes != IGNORE, 0
+    while left.any():
+        count += 1
+        queue = [tuple(np.argwhere(left)[0])]
+        left[queue[0]] = False
+        while queue:
+            y, x = queue.pop()
+            for other in [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]:
+                inside = 0 <= other[0] < classes.shape[0] and 0 <= other[1] < classes.shape[1]
+                if inside and left[other] and classes[other] == classes[y, x]:
+                    left[other] = False
+                    queue.append(other)
+    return count
+
+
+@settings(LAWS, max_examples=40)
+@given(st.builds(blobs, *[st.integers(1, 15)] * 2, st.integers(1, 4), st.integers(1, 4),
+                 st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.2]), st.integers(0, 999)), BANDS)  # fmt: skip
+def test_eight_connected_areas_are_one_feature_each(classes: Map, rows: int) -> None:
+    assert len(trace(classes, rows, 8).classes) == touching_in_corners(classes)
+
+
+@LAWS
+@given(MAPS, BANDS, st.sampled_from([0.0, 0.6, 1.0, 3.0, 20.0]), st.sampled_from([0.3, 1.0, 4.0]))
+def test_rounded_borders_are_a_coverage_of_the_same_pixels(
+    classes: Map, rows: int, tolerance: float, smooth: float
+) -> None:
+    layer = trace(classes, rows, simplify=tolerance, smooth=smooth)
+    assert not faults(layer, classes)
+    straight = trace(classes, rows, simplify=tolerance)
+    assert sorted(layer.classes) == sorted(straight.classes)
+    for feature, rounded in zip(straight.geometry, layer.geometry, strict=True):
+        one, other = shapely.segmentize([shapely.boundary(feature), shapely.boundary(rounded)], 0.25)
+        assert max(shapely.hausdorff_distance(one, other), shapely.hausdorff_distance(other, one)) <= smooth + 1e-3
+
+
+def test_a_rounded_square_has_no_corner_but_keeps_its_place() -> None:
+    classes = np.zeros((30, 30), np.uint8)
+    classes[10:20, 10:20] = 1
+    layer = trace(classes, smooth=1.0)
+    [square] = layer.geometry[layer.classes == 1]
+    corners = shapely.get_coordinates(square)[:-1]
+    assert [10, 10] not in corners.tolist()
+    assert 90 < square.area < 100
+    np.testing.assert_allclose(shapely.centroid(square).coords[0], (15, 15))
+
+
+@LAWS
+@given(MAPS, BANDS, st.sampled_from([16, 60]), st.sampled_from([0.0, 1.0]))
+def test_cut_polygons_are_a_coverage_with_few_vertices(classes: Map, rows: int, limit: int, tolerance: float) -> None:
+    layer = trace(classes, min(rows, 6), simplify=tolerance, max_vertices=limit)
+    assert not faults(layer, classes)
+    if tolerance == 0:
+        np.testing.assert_array_equal(burnt(layer, classes.shape), classes)
+
+
+def test_a_background_of_islands_is_cut_into_bounded_pieces() -> None:
+    classes = np.zeros((300, 300), np.uint8)
+    classes[1::3, 1::3] = 1
+    whole, cut = trace(classes, 40), trace(classes, 40, max_vertices=4000)
+    assert shapely.get_num_coordinates(whole.geometry).max() > 40_000
+    assert shapely.get_num_coordinates(cut.geometry).max() <= 4000
+    assert not faults(cut, classes)
+    assert (cut.classes == 1).sum() == 10_000
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0])
+def test_holes_that_are_finished_early_come_back(monkeypatch: pytest.MonkeyPatch, tolerance: float) -> None:
+    maps = [blobs(60, 40, 4, 5, 0.1, 0.02, seed) for seed in range(10)]
+    expected = [as_set(trace(classes, 7, simplify=tolerance)) for classes in maps]
+    monkeypatch.setattr(stream, "OPEN_ARCS", 0)
+    for classes, whole in zip(maps, expected, strict=True):
+        assert as_set(trace(classes, 7, simplify=tolerance)) == whole
+
+
 def test_what_is_done_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "OPEN_ARCS", 100)
     sizes = []
 
-    def counted(arcs: Arcs, keep: Any) -> Arcs:
-        result = take_arcs(arcs, keep)
-        sizes.append(len(result.points))
-        return result
+    def counted(frontier: Any, *rest: Any) -> None:
+        keep(frontier, *rest)
+        sizes.append(len(frontier.arcs.points))
 
-    monkeypatch.setattr("geoseg.vectors.stream.take_arcs", counted)
-    trace(np.tile(blobs(16, 60, 5, 4, 0.0, 0.0, 7), (40, 1)), 16)
-    assert max(sizes[20:]) <= 1.5 * max(sizes[:10])
+    keep = stream._keep
+    monkeypatch.setattr(stream, "_keep", counted)
+    classes = np.zeros((1600, 60), np.uint8)
+    classes[1::4, 1::4] = 1  # one background with islands, open to the last row
+    trace(classes, 16)
+    assert max(sizes) <= 2000

@@ -14,22 +14,31 @@ from rasterio.crs import CRS
 
 from geoseg.grid import Grid
 from geoseg.vectors.area import pixel_area
-from geoseg.vectors.stream import Settings, polygons
+from geoseg.vectors.faces import Faces
+from geoseg.vectors.measure import Measure
+from geoseg.vectors.stream import Band, Settings, polygons
 
 Array = np.ndarray[Any, Any]
 EARTH = 510_065_621_724_089  # square metres, the surface of the WGS 84 ellipsoid
 
 
+def traced(grid: Grid, classes: Array, rows: int = 1000) -> tuple[Faces, Array]:
+    """Faces and their polygons."""
+    codes = classes.astype(np.int32)
+    bands = [Band(codes[top : top + rows]) for top in range(0, len(codes), rows)]
+    faces: list[Faces] = []
+    geometry: list[bytes] = []
+    for finished in polygons(bands, codes.shape, Settings(grid.transform, measure=Measure.of(grid))):
+        shapes = finished.shapes
+        faces.append(finished.faces)
+        geometry.extend(shapes.wkb[a:b].tobytes() for a, b in zip(shapes.offsets, shapes.offsets[1:], strict=False))
+    return Faces.joined(faces), shapely.from_wkb(geometry)
+
+
 def areas(grid: Grid, classes: Array, rows: int = 1000) -> tuple[Array, Array]:
     """Square metres of each polygon, and the polygons."""
-    bands = [classes[top : top + rows] for top in range(0, len(classes), rows)]
-    how = Settings(grid.transform, 0.0, np.ones(256, bool), pixel_area(grid))
-    metres: list[float] = []
-    geometry: list[bytes] = []
-    for _, made in polygons(bands, classes.shape, how):
-        metres.extend(made.metres)
-        geometry.extend(made.wkb[a:b].tobytes() for a, b in zip(made.offsets, made.offsets[1:], strict=False))
-    return np.array(metres), shapely.from_wkb(geometry)
+    faces, geometry = traced(grid, classes, rows)
+    return faces.metres, geometry
 
 
 @pytest.mark.parametrize("rows", [7, 180])

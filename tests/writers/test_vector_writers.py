@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import geopandas
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyogrio
 import pytest
@@ -17,9 +21,10 @@ import shapely
 from rasterio.crs import CRS
 
 from geoseg.errors import OptionError, OutputError
-from geoseg.writers import vector_writer
+from geoseg.writers import geoparquet, vector_writer
+from geoseg.writers.geoparquet import hilbert
 
-NAMES = ["layer.gpkg", "layer.fgb", "layer.geojson", "layer.parquet"]
+NAMES = ["layer.gpkg", "layer.fgb", "layer.geojson", "layer.geojsonl", "layer.parquet"]
 UTM = CRS.from_epsg(32632)
 SCHEMA = pa.schema(
     [("class_id", pa.int32()), ("class_name", pa.string()), ("area_m2", pa.float64()), ("geometry", pa.binary())]
@@ -77,16 +82,20 @@ def test_what_goes_in_comes_out(tmp_path: Path, name: str, sizes: tuple[int, ...
 @pytest.mark.parametrize("name", NAMES)
 def test_a_layer_of_nothing_can_be_read(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, ())
-    layer = read(path)
     count, columns = vector_writer(path).read_back(path)
-    assert (len(layer), count) == (0, 0)
+    assert count == 0
+    if name.endswith("geojsonl"):
+        assert path.read_bytes() == b""
+        return
+    layer = read(path)
+    assert len(layer) == 0
     assert columns in {(), ("class_id", "class_name", "area_m2")}
-    if not name.endswith("geojson"):
+    if "geojson" not in name:
         assert columns
         assert layer.crs == "EPSG:32632"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "layer.geojsonl"])
 def test_no_crs_is_no_crs(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="geoseg"):
         layer = read(write(tmp_path / name, (4,), crs=None))
@@ -97,7 +106,7 @@ def test_no_crs_is_no_crs(tmp_path: Path, name: str, caplog: pytest.LogCaptureFi
     assert layer.total_bounds.tolist() == [500_000, 5_400_000, 500_400, 5_400_100]
 
 
-@pytest.mark.parametrize("name", NAMES[:3])
+@pytest.mark.parametrize("name", NAMES[:4])
 def test_layers_are_named_after_the_file(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, (2,))
     assert pyogrio.list_layers(path).tolist() == [["layer", "Polygon"]]
@@ -125,7 +134,7 @@ def test_half_a_file_is_told_from_a_whole_one(tmp_path: Path, name: str) -> None
     assert count < 2000
 
 
-@pytest.mark.parametrize("name", NAMES[:3])
+@pytest.mark.parametrize("name", NAMES[:4])
 def test_a_failure_in_the_thread_is_told(tmp_path: Path, name: str) -> None:
     writer = vector_writer(tmp_path / name)
     writer.open(tmp_path / "no such folder" / name, UTM, SCHEMA)
@@ -156,7 +165,6 @@ def test_geoparquet_says_where_things_are(tmp_path: Path) -> None:
     path = write(tmp_path / "layer.parquet", (3, 4))
     with pq.ParquetFile(path) as file:
         geo = json.loads(file.metadata.metadata[b"geo"])
-        assert file.num_row_groups == 2
     column = geo["columns"]["geometry"]
     assert (geo["version"], column["encoding"], column["geometry_types"]) == ("1.1.0", "WKB", ["Polygon"])
     assert column["bbox"] == [500_000, 5_400_000, 500_700, 5_400_100]
@@ -166,6 +174,74 @@ def test_geoparquet_says_where_things_are(tmp_path: Path) -> None:
 
 
 def test_unknown_extensions_name_those_there_are() -> None:
-    with pytest.raises(OptionError, match=r"'\.shp'.*\.fgb, \.geojson, \.geoparquet, \.gpkg, \.parquet"):
+    with pytest.raises(
+        OptionError, match=r"'\.shp'.*\.fgb, \.geojson, \.geojsonl, .*\.geoparquet, \.gpkg, .*\.parquet"
+    ):
         vector_writer(Path("a.shp"))
     assert type(vector_writer(Path("A.GPKG"))) is type(vector_writer(Path("b.gpkg")))
+
+
+def test_sequences_need_a_crs(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no CRS"):
+        vector_writer(tmp_path / "a.geojsonl").open(tmp_path / "a.geojsonl", None, SCHEMA)
+
+
+def test_a_sequence_is_a_feature_a_line(tmp_path: Path) -> None:
+    lines = write(tmp_path / "layer.geojsonl", (3, 4)).read_text(encoding="utf-8").splitlines()
+    features = [json.loads(line) for line in lines]
+    assert [feature["properties"]["class_id"] for feature in features] == list(range(7))
+    assert all(8 < lon < 10 for feature in features for lon, _ in feature["geometry"]["coordinates"][0])
+
+
+def test_geopackages_have_a_style_for_qgis(tmp_path: Path) -> None:
+    path = tmp_path / "layer.gpkg"
+    writer = vector_writer(path)
+    writer.open(path, UTM, SCHEMA)
+    writer.write(*batch(0, 3))
+    writer.style([(0, "Wald & Wiese", "#1b7837"), (300, '"b"', "#3b7dd8")])
+    writer.close()
+    assert len(geopandas.read_file(path, layer="layer")) == 3
+    with closing(sqlite3.connect(path)) as database:
+        [(table, column, text, default)] = database.execute(
+            "SELECT f_table_name, f_geometry_column, styleQML, useAsDefault FROM layer_styles"
+        )
+        [(kind,)] = database.execute("SELECT data_type FROM gpkg_contents WHERE table_name = 'layer_styles'")
+    assert (table, column, default, kind) == ("layer", "geom", 1, "attributes")
+    style = ElementTree.fromstring(text)  # noqa: S314 - our own
+    categories = [(item.get("value"), item.get("label")) for item in style.iter("category")]
+    assert categories == [("0", "Wald & Wiese"), ("300", '"b"')]
+    assert [item.get("value") for item in style.iter("Option") if item.get("name") == "color"] == [
+        "27,120,55,255",
+        "59,125,216,255",
+    ]
+
+
+def test_geoparquet_is_sorted_by_place(tmp_path: Path) -> None:
+    path = tmp_path / "layer.parquet"
+    writer = vector_writer(path)
+    writer.open(path, UTM, SCHEMA)
+    made, bounds = batch(0, 50_000)
+    shuffled = np.random.default_rng(0).permutation(50_000)
+    writer.write(made.take(pa.array(shuffled)), bounds[shuffled])
+    writer.close()
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(number)["bbox"].combine_chunks() for number in range(file.num_row_groups)]
+    assert len(groups) == 3
+    spans = [pc.max(boxes.field("xmax")).as_py() - pc.min(boxes.field("xmin")).as_py() for boxes in groups]
+    assert max(spans) <= 20_000 * 100
+    assert sum(map(len, groups)) == 50_000
+
+
+def test_a_hilbert_curve_goes_from_neighbour_to_neighbour() -> None:
+    y, x = np.mgrid[:16, :16]
+    boxes = np.column_stack([x.ravel(), y.ravel(), x.ravel(), y.ravel()]).astype(float)
+    places = boxes[np.argsort(hilbert(boxes)), :2]
+    assert (np.abs(np.diff(places, axis=0)).sum(1) == 1).all()
+
+
+def test_large_geometries_are_row_groups_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geoparquet, "LARGE", 1)
+    path = write(tmp_path / "layer.parquet", (5,))
+    with pq.ParquetFile(path) as file:
+        assert file.num_row_groups >= 5
+    assert sorted(read(path).class_id) == list(range(5))

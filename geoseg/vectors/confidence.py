@@ -1,0 +1,54 @@
+"""Read the confidence of a map beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geoseg.errors import MapError
+from geoseg.grid import Grid
+from geoseg.raster import open_raster
+from geoseg.vectors.source import read_window
+
+
+class Confidence:
+    """A raster of one band on the grid of a map; its scale and offset are applied.
+
+    Raises:
+        MapError: missing, broken, more than one band, or another grid.
+    """
+
+    def __init__(self, path: Path, grid: Grid) -> None:
+        self._path = path
+        self._dataset = open_raster(path, error=MapError)
+        dataset = self._dataset
+        if dataset.count != 1:
+            raise MapError(f"{path}: has {dataset.count} bands; a confidence raster has one")
+        own = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+        if own.shape != grid.shape or not own.is_aligned(grid) or own.offset(grid) != (0, 0):
+            raise MapError(
+                f"{path}: has {_place(own)}, and the map {_place(grid)}; the confidence of a map lies on its own grid"
+            )
+        self._scale, self._offset = dataset.scales[0], dataset.offsets[0]
+
+    def read(self, top: int, rows: int) -> npt.NDArray[np.float32]:
+        """(rows, cols) of some rows, NaN where there is none."""
+        window = Window(0, top, self._dataset.width, rows)
+        values, valid = read_window(self._dataset, self._path, 1, window)
+        result = values.astype(np.float32)
+        if (self._scale, self._offset) != (1.0, 0.0):
+            result = result * np.float32(self._scale) + np.float32(self._offset)
+        result[~valid] = np.nan
+        return result
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._dataset.close()
+
+
+def _place(grid: Grid) -> str:
+    crs = "no CRS" if grid.crs is None else grid.crs.to_string().split("[")[0]
+    return f"{grid.width} x {grid.height} pixels from ({grid.transform.c:.10g}, {grid.transform.f:.10g}) in {crs}"

@@ -1,0 +1,37 @@
+"""GeoJSON text sequences: a feature a line, so that readers need not hold the whole; coordinates as in GeoJSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rasterio.crs import CRS
+
+from geoseg.errors import OptionError
+from geoseg.writers._ogr import OgrWriter
+
+EXTENSIONS = (".geojsonl", ".geojsons", ".ndjson")
+
+
+class Writer(OgrWriter):
+    """Writes a feature a line; GDAL reprojects to WGS 84."""
+
+    driver = "GeoJSONSeq"
+
+    def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
+        """Seven decimals; a line feed between features, which every reader takes.
+
+        Raises:
+            OptionError: without a CRS there is no way to the degrees that the format demands.
+        """
+        if crs is None:
+            raise OptionError(
+                f"{self._path.name}: GeoJSON sequences hold degrees, and the map has no CRS; write .gpkg or .parquet"
+            )
+        return {"COORDINATE_PRECISION": "7", "RS": "NO"}
+
+    def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
+        """Read every feature; a sequence of none is an empty file, which GDAL does not take for one."""
+        if path.is_file() and path.stat().st_size == 0:
+            return 0, ()
+        return super().read_back(path)
