@@ -58,7 +58,11 @@ def test_each_fold_is_held_out_once_and_none_is_trained_twice(
 
     assert sorted(path.name for path in tmp_path.glob("m.*")) == sorted(
         ["m.folds.csv"]
-        + [f"m.fold_{k}{end}" for k in (0, 1) for end in (".safetensors", ".md", ".metrics.csv", ".curves.png")]
+        + [
+            f"m.fold_{k}.{end}"
+            for k in (0, 1)
+            for end in ("safetensors", "md", "metrics.csv", "curves.png", "confusion.csv")
+        ]
     )
     scores = [read_spec(path).training["validation"] for path in result.models]
     assert list(result.mean_iou) == [score["mean_iou"] for score in scores]
