@@ -162,6 +162,15 @@ def fingerprint(options: dict[str, Any], files: Iterable[str | Path]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def unfinished(target: Path, key: str | None, name: str) -> Path | None:
+    """A scratch file that a stopped run of the same work left beside an output, None where there is no such run."""
+    workspace = Workspace.of(target)
+    path = workspace.folder / _KEY
+    if key is None or not path.is_file() or path.read_text(encoding="utf-8") != key:
+        return None
+    return workspace.scratch_path(name)
+
+
 def _begin(folder: Path, key: str | None) -> None:
     """Empty the folder, unless it holds what an earlier run of the same work made."""
     path = folder / _KEY

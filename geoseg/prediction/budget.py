@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 
 from geoseg.errors import OptionError
 
@@ -13,6 +14,9 @@ MOST = 3_000_000_000
 
 ASIDE = 200_000_000
 """Bytes for what is not a window: GDAL's cache of blocks, the map's blocks on their way to the disk, the graph."""
+
+LEAST = 300_000_000
+"""Bytes for windows where nobody said how many and little is left."""
 
 _UNITS = {"": 1, "B": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
@@ -32,20 +36,40 @@ def parse_memory(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def default_memory() -> int:
-    """Half of the memory that is free on this machine now, `MOST` at most."""
-    return min(MOST, _free() // 2)
+def for_windows(memory: int | None) -> int:
+    """Bytes that windows may take.
+
+    Args:
+        memory: what the whole process may take; None for half of what is free on this machine, `MOST` at most, and
+            `LEAST` for windows whatever else the process holds.
+    """
+    if memory is not None:
+        return memory - _taken() - ASIDE
+    return max(min(MOST, _taken() + _free() // 2) - _taken() - ASIDE, LEAST)
 
 
-def left_for_windows(memory: int) -> int:
-    """Bytes of `memory` that this process does not take yet, less what is set aside."""
-    return memory - peak_memory() - ASIDE
+def peak_memory() -> int:
+    """Resident bytes of this process at its peak so far, 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _taken() -> int:
+    """Resident bytes of this process now; what it freed before can be taken again."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return peak_memory() or 700_000_000
 
 
 def _free() -> int:
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - no file of the user's
-            available = re.search(r"MemAvailable:\s+(\d+) kB", file.read())
+        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
         if available:
             return int(available[1]) * 1024
     except OSError:
@@ -54,13 +78,3 @@ def _free() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return 2 * MOST
-
-
-def peak_memory() -> int:
-    """Resident bytes of this process at its peak so far."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 700_000_000
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -19,7 +19,7 @@ from geoseg.prediction.crf_options import CrfOptions
 from geoseg.prediction.engine import Network, fill
 from geoseg.prediction.outputs import Outputs, write_outputs
 from geoseg.prediction.pipeline import Timing
-from geoseg.prediction.prepare import Prepared, Settings, prepare
+from geoseg.prediction.prepare import WINDOWS, Prepared, Settings, note_windows, prepare
 from geoseg.prediction.probe import estimate
 from geoseg.prediction.result import Estimate, PredictResult, shares_of
 from geoseg.prediction.seams import seam_score
@@ -154,6 +154,7 @@ def _map(workspace: Workspace, ready: Prepared, network: Network, keep: bool, ti
     height, width = job.scene.grid.shape
     megapixels, classes = height * width / 1e6, len(job.spec.legend)
     wanted = keep or crf is not None
+    note_windows(workspace.scratch(WINDOWS), job.layout)
     store = Store(workspace.scratch("map"), height, width, classes if wanted else 0)
     if 0 < store.done < height:
         logger.info("Going on at row %d of %d, where an earlier run of this command stopped", store.done, height)

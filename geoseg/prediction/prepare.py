@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from geoseg import __version__
 from geoseg.device import choose_device
 from geoseg.errors import BandMismatchError, OptionError
+from geoseg.grid import Grid, WindowGrid
 from geoseg.model import Model, ModelSpec, load_model, read_spec
-from geoseg.output import fingerprint
+from geoseg.output import fingerprint, unfinished
 from geoseg.prediction.aoi import clipped
-from geoseg.prediction.budget import default_memory, left_for_windows
+from geoseg.prediction.budget import for_windows
 from geoseg.prediction.context import Context, GlobalContext, choose_context, scene_mean, settled
 from geoseg.prediction.crf_options import CrfOptions
 from geoseg.prediction.engine import Job
@@ -21,6 +23,9 @@ from geoseg.prediction.outputs import Outputs
 from geoseg.prediction.runtimes import Runtime, open_runtime
 from geoseg.readers import ReadOptions, Words, find_source, reprojected
 from geoseg.scene import Scene, band_places, warn_of_no_crs
+
+WINDOWS = "windows.json"
+"""Name of the note of an unfinished map's windows."""
 
 COPIES = 4
 """Windows that are held at once beside the one in the network: read, waiting, being scaled, being reflected."""
@@ -84,27 +89,28 @@ def prepare(
     bands = reading.get("bands")
     places = _places(spec, name, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
     context = choose_context(spec, name, settings.global_context)
-    job, runtime, largest = _run_by(model, opened, places, context, settings)
-    grid = job.layout.grid
-    options = {
-        "window": list(grid.window_shape),
-        "core": list(grid.core_shape),
-        "margin": grid.margin,
-        "fade": 2 * max(job.layout.rows.halves + job.layout.cols.halves),
+    runtime = _runtime(model, context, settings)
+    named = {"model": name, "scene": opened.name, "architecture": spec.architecture}
+    chosen = {
         "bands": [opened.bands[place] for place in places],
         "runtime": runtime.name,
         "tta": settings.tta,
         "crf": asdict(settings.crf) if settings.crf else None,
     } | ({"global_context": context} if spec.reach is None else {})
-    tags = {"model": name, "scene": opened.name, "architecture": spec.architecture, "options": options}
     key = None
     if files and not isinstance(model, Model):
         read: list[str | Path] = [model, *files, *([settings.aoi] if settings.aoi else [])]
-        key = fingerprint(
-            tags | dict(reading) | {"further": bool(outputs.further), "crs": settings.dst_crs, "version": __version__},
-            read,
-        )
-    return Prepared(job, runtime, settings, tags, key, largest)
+        asked = asdict(settings) | dict(reading) | {"further": bool(outputs.further), "version": __version__}
+        key = fingerprint(named | chosen | {"asked": asked}, read)
+    job, largest = _job(opened, places, runtime, settings, unfinished(outputs.classes, key, WINDOWS))
+    if context == "scene":
+        runtime = _with_mean(model, job, settings)
+    return Prepared(job, runtime, settings, named | {"options": _windows(job.layout) | chosen}, key, largest)
+
+
+def note_windows(path: Path, layout: WindowLayout) -> None:
+    """Write down the windows of an unfinished map, for whoever goes on with it when memory is another."""
+    path.write_text(json.dumps(_windows(layout)), encoding="utf-8")
 
 
 def _open(scene: Words | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
@@ -132,39 +138,64 @@ def _places(spec: ModelSpec, name: str, scene: Scene, asked: tuple[str, ...] | N
     return places
 
 
-def _run_by(
-    model: str | Path | Model, scene: Scene, places: tuple[int, ...], context: Context, settings: Settings
-) -> tuple[Job, Runtime, int]:
-    """The windows of a scene, the runtime for them, and the side of the largest that would fit."""
+def _runtime(model: str | Path | Model, context: Context, settings: Settings) -> Runtime:
+    """The network in its runtime; with a mean of the scene that is not known yet, where it takes one."""
     if context == "tile":
-        runtime = open_runtime(settings.runtime, model, settings.device)
-        job, largest = _job(scene, places, runtime, settings)
-        return job, runtime, largest
-    loaded = model if isinstance(model, Model) else load_model(model)
+        return open_runtime(settings.runtime, model, settings.device)
     if context == "chip":
-        runtime = open_runtime(settings.runtime, settled(loaded, context), settings.device)
-        job, largest = _job(scene, places, runtime, settings)
-        return job, runtime, largest
+        return open_runtime(settings.runtime, settled(_loaded(model), context), settings.device)
     import torch
 
     # What is fixed for one scene is no graph to keep: torch runs it.
     if settings.runtime not in ("auto", "torch"):
         raise OptionError(f"the runtime {settings.runtime} cannot take a mean of the scene; take --runtime torch")
-    runtime = open_runtime("torch", settled(loaded, context, torch.zeros(1)), settings.device)
-    job, largest = _job(scene, places, runtime, settings)
+    return open_runtime("torch", settled(_loaded(model), context, torch.zeros(1)), settings.device)
+
+
+def _with_mean(model: str | Path | Model, job: Job, settings: Settings) -> Runtime:
+    loaded = _loaded(model)
     whole = Job(job.scene, job.places, job.spec, WindowLayout.of(job.layout.grid))
     mean = scene_mean(whole, loaded, choose_device(settings.device))
-    return job, open_runtime("torch", settled(loaded, context, mean), settings.device), largest
+    return open_runtime("torch", settled(loaded, "scene", mean), settings.device)
 
 
-def _job(scene: Scene, places: tuple[int, ...], runtime: Runtime, settings: Settings) -> tuple[Job, int]:
+def _loaded(model: str | Path | Model) -> Model:
+    return model if isinstance(model, Model) else load_model(model)
+
+
+def _job(
+    scene: Scene, places: tuple[int, ...], runtime: Runtime, settings: Settings, begun: Path | None
+) -> tuple[Job, int]:
+    """The windows of a scene, those of the unfinished map where there is one; and the largest that would fit."""
     spec = runtime.spec
-    memory = left_for_windows(default_memory() if settings.memory is None else settings.memory)
+    memory = for_windows(settings.memory)
     beside = 4 * (COPIES * len(scene.bands) + 2 * len(spec.legend))
 
     def cost(height: int, width: int) -> int:
         return runtime.memory(height, width) + beside * height * width
 
     request = Request(settings.window, settings.margin, settings.blend, memory)
-    job = Job(scene, places, spec, plan(scene.grid, spec, request, cost))
-    return job, largest_window(spec.stride, memory, cost)
+    layout = _noted(begun, scene.grid, spec.stride) or plan(scene.grid, spec, request, cost)
+    return Job(scene, places, spec, layout), largest_window(spec.stride, memory, cost)
+
+
+def _windows(layout: WindowLayout) -> dict[str, Any]:
+    grid = layout.grid
+    return {
+        "window": list(grid.window_shape),
+        "core": grid.core,
+        "margin": grid.margin,
+        "fade": 2 * max(layout.rows.halves + layout.cols.halves),
+    }
+
+
+def _noted(begun: Path | None, grid: Grid, stride: int) -> WindowLayout | None:
+    """The windows that were written down, None where there are none that make sense."""
+    if begun is None:
+        return None
+    try:
+        found = json.loads(begun.read_text(encoding="utf-8"))
+        core, margin, fade = (int(found[name]) for name in ("core", "margin", "fade"))
+        return WindowLayout.of(WindowGrid(grid.height, grid.width, core, margin, stride), fade)
+    except (OSError, ValueError, KeyError, TypeError, OptionError):
+        return None

@@ -265,6 +265,25 @@ class TestGoingOn:
                 assert (one.read() == other.read()).all()
         assert not list(tmp_path.glob(".*"))
 
+    def test_other_memory_changes_no_windows(self, scene, model_file, tmp_path, monkeypatch):
+        free = "geoseg.prediction.prepare.for_windows"
+        run, asked = TorchRuntime.classes, []
+
+        def stopping(self, values):
+            asked.append(values.shape)
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            return run(self, values)
+
+        monkeypatch.setattr(TorchRuntime, "classes", stopping)
+        monkeypatch.setattr(free, lambda _: 10_000_000)
+        with pytest.raises(KeyboardInterrupt):
+            geoseg.predict(model_file, scene, tmp_path / "map.tif", margin=8, blend="none")
+        monkeypatch.setattr(free, lambda _: 900_000_000)
+        result = geoseg.predict(model_file, scene, tmp_path / "map.tif", margin=8, blend="none")
+        assert len({shape[2:] for shape in asked}) == 1
+        assert result.windows == asked[0][2:]
+
     def test_other_options_begin_anew(self, scene, model_file, tmp_path, monkeypatch, caplog):
         def stopped(self, values):
             raise KeyboardInterrupt
