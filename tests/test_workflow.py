@@ -1,14 +1,17 @@
 import json
 
 import geopandas as gpd
+import numpy as np
 import pytest
 import rasterio
 import shapely
+import torch
 
 import geoseg
-from conftest import polygons, striped
+from conftest import model_of, polygons, striped
 from geoseg import workflow
 from geoseg.errors import GeosegError, OutputExistsError
+from geoseg.models._network import SegmentationNetwork
 
 QUICK = {"epochs": 3, "chips_per_epoch": 64, "batch_size": 8}
 TILING = {"chip_size": 32}
@@ -128,3 +131,18 @@ def test_several_scenes_and_polygons_in_another_crs(write_scene, tmp_path):
     assert len(result.maps) == len(result.polygons) == 2
     assert result.scores.overall_accuracy > 0.9
     assert gpd.read_parquet(result.polygons[1])["class_name"].isin(["kind 1", "kind 2", "kind 3"]).all()
+
+
+def test_the_confidence_of_a_prediction_is_that_of_its_polygons(write_scene, tmp_path):
+    class Brightness(torch.nn.Module):
+        def forward(self, image):
+            return torch.cat([-image[:, :1], image[:, :1]], 1)
+
+    values = np.repeat(np.array([[-2.0, 1.0]], np.float32), 20, 1).repeat(20, 0)[None]
+    model = model_of(SegmentationNetwork(Brightness(), stride=1), 1, 2)
+    geoseg.predict(model, write_scene(values), tmp_path / "m.tif", confidence=tmp_path / "c.tif")
+    geoseg.vectorize(tmp_path / "m.tif", tmp_path / "m.gpkg", confidence=tmp_path / "c.tif")
+    polygons = gpd.read_file(tmp_path / "m.gpkg", layer="m").sort_values("class_id")
+    assert polygons["confidence_mean"].tolist() == pytest.approx(
+        [1 / (1 + np.exp(-4)), 1 / (1 + np.exp(-2))], abs=0.004
+    )
