@@ -22,14 +22,19 @@ class Draws:
         return iter([(self.epoch, number) for number in range(12)])
 
 
+def figures(path):
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    return [{key: float(value) for key, value in row.items() if key != "seconds"} for row in rows]
+
+
 def test_two_processes_learn_what_one_does(small_chips, tmp_path):
     # BatchNorm counts in each process for itself and dice is no mean over chips; without both only rounding differs.
     options = {"arch": "unet_classic", "arch_options": {"width": 4}, "loss": "ce", "class_weights": "none", "epochs": 2,
                "chips_per_epoch": 24, "device": "cpu", "lr": 0.01}  # fmt: skip
     geoseg.train(small_chips, tmp_path / "one.safetensors", batch_size=4, **options)
     geoseg.train(small_chips, tmp_path / "two.safetensors", batch_size=2, devices=2, **options)
-    one, two = ([{key: float(value) for key, value in row.items() if key not in ("seconds",)} for row in
-                 csv.DictReader((tmp_path / f"{name}.metrics.csv").open())] for name in ("one", "two"))  # fmt: skip
+    one, two = (figures(tmp_path / f"{name}.metrics.csv") for name in ("one", "two"))
     assert two == [pytest.approx(row, rel=1e-3, abs=1e-4) for row in one]
     a, b = (load_model(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
     for key, value in a.network.state_dict().items():
