@@ -120,7 +120,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
-    return "allocate memory" in text or "could not create a memory" in text or "bad_alloc" in text
+    # oneDNN says "could not create a memory object" or "a primitive".
+    return "allocate memory" in text or "could not create a" in text or "bad_alloc" in text
 
 
 def _halve(job: Job, task: SegmentationTask, error: BaseException) -> None:
