@@ -74,13 +74,13 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
             return self._chip(number)
         row, col = divmod(int(places[rng.integers(len(places))]), chip.width)
         window = self._ground.window(number, chip.row + row, chip.col + col, rng, centred=target is not None)
-        return self._assembled(window) if self._all_fit else self._decode(window)
+        return self._assembled(number, window) if self._all_fit else self._decode(window)
 
-    def _assembled(self, window: ChipRow) -> tuple[Image, Label]:
+    def _assembled(self, number: int, window: ChipRow) -> tuple[Image, Label]:
         image = np.empty((len(self._statistics.mean), window.height, window.width), np.float32)
         label = np.empty((window.height, window.width), np.uint8)
-        for number, source, place in self._ground.pieces(window):
-            chip = self._chip(number)
+        for part, source, place in self._ground.pieces(number, window):
+            chip = self._chip(part)
             image[:, *place] = chip[0][:, *source]
             label[place] = chip[1][source]
         return image, label
