@@ -86,12 +86,13 @@ def command(
     geoseg predict model.safetensors B02.tif B03.tif B8A.tif --join stack -o map.tif
     geoseg predict model.safetensors scenes/ -o maps/ --memory 2GB
     """
-    from geoseg.prediction.budget import parse_memory
+    from geoseg.prediction.budget import keep_freed_memory, parse_memory
     from geoseg.prediction.crf_options import CrfOptions
     from geoseg.prediction.predict import predict, predict_all
 
     if crf_options is not None and not crf:
         raise click.UsageError("--crf-options means nothing without --crf; give both, or neither")
+    keep_freed_memory()
     settings["crf"] = CrfOptions.parse(crf_options or "") if crf else False
     settings["memory"] = parse_memory(memory) if memory else None
     if output.suffix:
