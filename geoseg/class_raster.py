@@ -179,7 +179,7 @@ def open_class_raster(
                 f"{path}: holds {dataset.dtypes[0]} values; a class raster holds whole numbers from 0 to {MAX_ID}"
             )
         grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-        tagged = _tagged_legend(dataset, path, error)
+        tagged = tagged_legend(dataset, path, error)
         if legend is None and tagged is not None:
             return ClassRaster(path, grid, tagged, error)
         values = _values(dataset, path, error)
@@ -203,7 +203,8 @@ def open_class_raster(
     return ClassRaster(path, grid, legend, error)
 
 
-def _tagged_legend(dataset: rasterio.DatasetReader, path: Path, error: type[GeosegError]) -> Legend | None:
+def tagged_legend(dataset: rasterio.DatasetReader, path: Path, error: type[GeosegError]) -> Legend | None:
+    """The legend that geoseg wrote into a raster, None where there is none; raises `error` for one that is broken."""
     text = dataset.tags().get(LEGEND_TAG)
     if text is None:
         return None

@@ -242,13 +242,13 @@ def _publish(workspace: Workspace, beside: tuple[str, ...], bulk: tuple[str, ...
     for path in made:
         for file in _files(path, bulk):
             file.chmod(mode)
-            _flush(file)
+            flush(file)
     for path in made[1:]:
         path.replace(target.parent / path.name)
     if target.is_dir() and not target.is_symlink():
         target.replace(workspace.scratch("replaced"))
     workspace.main.replace(target)
-    _flush(target.parent)
+    flush(target.parent)
 
 
 def _files(path: Path, bulk: tuple[str, ...]) -> Iterator[Path]:
@@ -260,7 +260,8 @@ def _files(path: Path, bulk: tuple[str, ...]) -> Iterator[Path]:
             yield from _files(entry, ())
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

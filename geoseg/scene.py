@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -45,6 +46,37 @@ class Scene(Protocol):
         Returns:
             values (bands, rows, cols) in `dtype`, and validity (rows, cols): False where any band has no data.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class SceneView:
+    """What a scene that is another one seen differently has in common with it; it adds `grid` and `read`.
+
+    Attributes:
+        source: the scene.
+    """
+
+    source: Scene
+
+    @property
+    def name(self) -> str:
+        """The scene's own name."""
+        return self.source.name
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The scene's own bands."""
+        return self.source.bands
+
+    @property
+    def dtype(self) -> str:
+        """The scene's own type."""
+        return self.source.dtype
+
+    @property
+    def is_complete(self) -> bool:
+        """False: a view may show less than all is."""
+        return False
 
 
 def is_unnamed(bands: tuple[str, ...]) -> bool:

@@ -15,46 +15,24 @@ from rasterio.windows import Window
 
 from geoseg.errors import OptionError
 from geoseg.grid import Grid
-from geoseg.scene import Scene
+from geoseg.scene import Scene, SceneView
 from geoseg.vector import read_vector
 
 
 @dataclass(frozen=True, slots=True)
-class ClippedScene:
+class ClippedScene(SceneView):
     """A scene of which only pixels whose centre lies in some polygons are valid.
 
     Attributes:
-        source: the scene.
         shapes: polygons in its CRS.
     """
 
-    source: Scene
     shapes: shapely.STRtree
-
-    @property
-    def name(self) -> str:
-        """The scene's own name."""
-        return self.source.name
 
     @property
     def grid(self) -> Grid:
         """The scene's own grid."""
         return self.source.grid
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """The scene's own bands."""
-        return self.source.bands
-
-    @property
-    def dtype(self) -> str:
-        """The scene's own type."""
-        return self.source.dtype
-
-    @property
-    def is_complete(self) -> bool:
-        """False: what lies outside is invalid."""
-        return False
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels of a window inside the scene; see `Scene.read`."""

@@ -13,7 +13,7 @@ from geoseg.grid import Grid, WindowGrid, round_up
 from geoseg.prediction.blend import Blender
 from geoseg.prediction.engine import Job, Network, most_probable, read
 from geoseg.prediction.layout import WindowLayout
-from geoseg.scene import Scene
+from geoseg.scene import SceneView
 
 Values = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -154,31 +154,14 @@ def _middle(grid: Grid, core: tuple[int, int]) -> Window:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(SceneView):
     """A window of a scene as a scene of its own; what of it lies beyond the scene is invalid."""
 
-    source: Scene
     window: Window
-
-    @property
-    def name(self) -> str:
-        return self.source.name
 
     @property
     def grid(self) -> Grid:
         return self.source.grid.crop(self.window)
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        return self.source.bands
-
-    @property
-    def dtype(self) -> str:
-        return self.source.dtype
-
-    @property
-    def is_complete(self) -> bool:
-        return False
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], Mask]:
         row, col = int(self.window.row_off + window.row_off), int(self.window.col_off + window.col_off)

@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from geoseg.errors import SceneError
 from geoseg.grid import Grid
 from geoseg.raster import GDAL_ERRORS, first_line
-from geoseg.scene import Scene, require_inside
+from geoseg.scene import Scene, SceneView, require_inside
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 _RADIUS = {"nearest": 1, "bilinear": 1, "cubic": 2, "average": 1}
@@ -27,7 +27,7 @@ _MOST_PIXELS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class RegriddedScene:
+class RegriddedScene(SceneView):
     """A scene on a grid that is not its own; pixels outside of it are invalid.
 
     Where the two grids differ by whole pixels only, values are copied. Elsewhere they are resampled from valid pixels
@@ -35,34 +35,12 @@ class RegriddedScene:
     where the CRSs differ.
 
     Attributes:
-        source: the scene.
         grid: the grid to read it on; same kind of coordinates (both with a CRS, or both without).
         resampling: "nearest", "bilinear", "cubic" or "average".
     """
 
-    source: Scene
     grid: Grid
     resampling: str = "bilinear"
-
-    @property
-    def name(self) -> str:
-        """The scene's own name."""
-        return self.source.name
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """The scene's own bands."""
-        return self.source.bands
-
-    @property
-    def dtype(self) -> str:
-        """The scene's own type."""
-        return self.source.dtype
-
-    @property
-    def is_complete(self) -> bool:
-        """False: the grid may reach beyond the scene."""
-        return False
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels of a window inside the grid; see `Scene.read`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from geoseg.errors import OutputError, OutputExistsError
-from geoseg.output import MARKER
+from geoseg.output import MARKER, flush
 from geoseg.raster import first_line
 
 logger = logging.getLogger(__name__)
@@ -99,10 +98,10 @@ class Checkpoints:
             # Tensors that share memory, as average and best may, are written twice.
             save_file({name: tensor.clone() for name, tensor in tensors.items()}, fresh,
                       metadata={_META: json.dumps(description)})  # fmt: skip
-            _flush(fresh)
+            flush(fresh)
             _read(fresh)
             fresh.replace(path)
-            _flush(self.folder)
+            flush(self.folder)
         except (OSError, SafetensorError, ValueError) as error:
             fresh.unlink(missing_ok=True)
             reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
@@ -173,11 +172,3 @@ def _sum(tensors: dict[str, Tensor]) -> int:
         total = zlib.crc32(name.encode(), total)
         total = zlib.crc32(tensors[name].detach().contiguous().numpy().reshape(-1).view("u1").data, total)
     return total
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

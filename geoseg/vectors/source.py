@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +13,8 @@ import numpy.typing as npt
 import rasterio
 from rasterio.windows import Window
 
-from geoseg.class_raster import LEGEND_TAG
-from geoseg.errors import LegendError, MapError, OptionError
+from geoseg.class_raster import tagged_legend
+from geoseg.errors import MapError, OptionError
 from geoseg.grid import Grid
 from geoseg.legend import Legend, distinct_colors
 from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
@@ -135,7 +134,7 @@ def open_map(path: str | Path, *, band: int | None = None, legend: Legend | None
             remedy = f"choose band {' or '.join(whole)} with --band" if whole else "turn it into whole numbers first"
             raise MapError(f"{path}: band {band} holds {dtype} values, and classes are whole numbers; {remedy}")
         grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-        tagged = _tagged(dataset, path)
+        tagged = tagged_legend(dataset, path, MapError)
         nodata = dataset.nodatavals[band - 1]
         if legend is not None and nodata in legend.ids:
             logger.warning("%s: declares %g as nodata, so class %g of the legend is nowhere", path, nodata, nodata)
@@ -232,13 +231,3 @@ def _bands(dataset: rasterio.DatasetReader) -> str:
     ]
     more = f", ... {dataset.count}" if dataset.count > 8 else ""
     return f"{dataset.count} band{'s' if dataset.count > 1 else ''}: {', '.join(names[:8])}{more}"
-
-
-def _tagged(dataset: rasterio.DatasetReader, path: Path) -> Legend | None:
-    text = dataset.tags().get(LEGEND_TAG)
-    if text is None:
-        return None
-    try:
-        return Legend.from_dict(json.loads(text))
-    except (ValueError, LegendError) as cause:
-        raise MapError(f"{path}: its tag {LEGEND_TAG} is not a legend: {cause}") from cause
