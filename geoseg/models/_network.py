@@ -18,7 +18,8 @@ class SegmentationNetwork(nn.Module):
     """A network with the shape contract of geoseg.
 
     `forward` takes (N, C, H, W) for any H and W and returns logits (N, K, H, W). Inside, the input is padded by
-    reflection on the right and below to what the body can take, and the output is cropped.
+    reflection on the right and below to what the body can take, and the output is cropped. A network with a margin
+    leaves it out of its answer on each side: (N, K, H - 2 m, W - 2 m).
 
     Attributes:
         body: (N, C, H, W) to (N, K, H, W) for H and W that are multiples of `stride` and at least `min_size`.
@@ -26,6 +27,7 @@ class SegmentationNetwork(nn.Module):
         min_size: least side of an input that needs no padding.
         min_batch: least batch that it can be trained with; 2 where BatchNorm sees one value per channel and image.
         sees_all: True where the architecture looks at the whole window by its nature, whatever the encoder does.
+        margin: pixels that the body leaves out on each side; see `geoseg.models._inner`.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class SegmentationNetwork(nn.Module):
         min_size: int | None = None,
         min_batch: int = 1,
         sees_all: bool = False,
+        margin: int = 0,
     ) -> None:
         super().__init__()
         self.body = body
@@ -43,14 +46,15 @@ class SegmentationNetwork(nn.Module):
         self.min_size = min_size or stride
         self.min_batch = min_batch
         self.sees_all = sees_all
+        self.margin = margin
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (N, K, H, W) of an image (N, C, H, W)."""
+        """Logits (N, K, H, W) of an image (N, C, H, W), without the margin if there is one."""
         height, width = image.shape[-2:]
         below = round_up(max(height, self.min_size), self.stride) - height
         right = round_up(max(width, self.min_size), self.stride) - width
         logits: Tensor = self.body(reflect(image, right, below))
-        return logits[..., :height, :width]
+        return logits[..., : height - 2 * self.margin, : width - 2 * self.margin]
 
     def require_trainable(self, name: str, chip_size: int, batch_size: int) -> None:
         """Refuse chips and batches that this network cannot learn from, before any work.

@@ -18,6 +18,9 @@ ABOUT = About(
     encoders="none",
 )
 
+_KEPT = 3
+"""Cells kept around an inner part before they are doubled: one for the interpolation, two for the convolutions."""
+
 
 def build(in_channels: int, classes: int, *, width: int = 32, depth: int = 3) -> SegmentationNetwork:
     """Build a compact U-Net with a per-pixel spectral path.
@@ -41,7 +44,11 @@ def build(in_channels: int, classes: int, *, width: int = 32, depth: int = 3) ->
 
 
 class CompactUNet(nn.Module):
-    """The body: (N, C, H, W) to (N, K, H, W) for H and W that are multiples of 2 to the power of the depth."""
+    """The body: (N, C, H, W) to (N, K, H, W) for H and W that are multiples of 2 to the power of the depth.
+
+    Attributes:
+        margin: pixels on each side that the logits leave out, and what the decoder can leave out with them.
+    """
 
     def __init__(self, in_channels: int, classes: int, width: int, depth: int) -> None:
         super().__init__()
@@ -55,6 +62,7 @@ class CompactUNet(nn.Module):
         )
         self.pool = nn.MaxPool2d(2)
         self.head = nn.Conv2d(2 * width, classes, 1)
+        self.margin = 0
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of an image."""
@@ -62,11 +70,21 @@ class CompactUNet(nn.Module):
         for level in self.down[1:]:
             features.append(level(self.pool(features[-1])))
         x = features.pop()
+        around = self.margin >> len(features)
         for level in self.up:
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = level(torch.cat([x, features.pop()], 1))
-        logits: Tensor = self.head(torch.cat([x, self.spectral(image)], 1))
+            kept = min(_KEPT, around)
+            x = F.interpolate(cut(x, around - kept), scale_factor=2, mode="bilinear", align_corners=False)
+            around = 2 * kept
+            beside = features.pop()
+            x = level(torch.cat([x, cut(beside, (self.margin >> len(features)) - around)], 1))
+        x = cut(x, around)
+        logits: Tensor = self.head(torch.cat([x, self.spectral(cut(image, self.margin))], 1))
         return logits
+
+
+def cut(x: Tensor, cells: int) -> Tensor:
+    """A tensor (N, C, H, W) without some cells on each side."""
+    return x[..., cells:-cells, cells:-cells] if cells else x
 
 
 def _level(before: int, after: int) -> nn.Sequential:

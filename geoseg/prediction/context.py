@@ -100,7 +100,7 @@ def scene_mean(job: Job, model: Model, device: torch.device) -> torch.Tensor:
                 with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
                     features = pooled_features(network, image)[0].double()
                 inside = np.zeros(seen.values.shape[1:], bool)
-                inside[seen.piece.kept] = seen.valid
+                inside[seen.piece.within(inside.shape)] = seen.valid
                 counts = _valid_pixels(inside, job.spec.stride, features)
                 total = total + (features.flatten(1) @ counts.flatten()).cpu()
                 pixels += float(counts.sum())

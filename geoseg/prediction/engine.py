@@ -24,10 +24,10 @@ class Network(Protocol):
     """What gives windows their classes: the network in one of its runtimes."""
 
     def probabilities(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Class probabilities (N, K, H, W) of scaled windows (N, C, H, W)."""
+        """Class probabilities (N, K, H - 2 m, W - 2 m) of scaled windows (N, C, H, W), for some margin m."""
 
     def classes(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        """Most probable class index (N, H, W) of scaled windows (N, C, H, W)."""
+        """Most probable class index (N, H - 2 m, W - 2 m) of scaled windows (N, C, H, W)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def read(job: Job, pieces: Iterable[Piece]) -> Iterator[Seen]:
     """Read windows of a scene."""
     for piece in pieces:
         values, valid = read_window(job.scene, piece.window, job.places, job.spec.statistics)
-        inside = valid[piece.kept]
+        inside = valid[piece.within(valid.shape)]
         # Also its share of the fades counts for nothing there, so a neighbour needs no partner.
         yield Seen(piece, values if inside.any() else None, inside)
 
@@ -133,12 +133,12 @@ def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint
 def _labels(network: Network, seen: Seen) -> npt.NDArray[np.uint8]:
     if seen.values is None:
         return np.full(seen.valid.shape, IGNORE, np.uint8)
-    labels: npt.NDArray[np.uint8] = network.classes(seen.values[None])[0][seen.piece.kept]
-    return labels
+    found: npt.NDArray[np.uint8] = network.classes(seen.values[None])[0]
+    return found[seen.piece.within(found.shape)]
 
 
 def _probabilities(network: Network, seen: Seen, classes: int) -> npt.NDArray[np.float32]:
     if seen.values is None:
         return np.zeros((classes, *seen.valid.shape), np.float32)
-    kept: npt.NDArray[np.float32] = network.probabilities(seen.values[None])[0][:, *seen.piece.kept]
-    return np.ascontiguousarray(kept)
+    found = network.probabilities(seen.values[None])[0]
+    return np.ascontiguousarray(found[:, *seen.piece.within(found.shape)])

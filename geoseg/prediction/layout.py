@@ -55,10 +55,10 @@ class Piece:
     rows: slice
     cols: slice
 
-    @property
-    def kept(self) -> tuple[slice, slice]:
-        """The same within the window."""
-        top, left = int(self.window.row_off), int(self.window.col_off)
+    def within(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """The same within an answer (..., rows, cols) of a network, which may leave out as much on each side."""
+        top = int(self.window.row_off) + (int(self.window.height) - shape[-2]) // 2
+        left = int(self.window.col_off) + (int(self.window.width) - shape[-1]) // 2
         return (
             slice(self.rows.start - top, self.rows.stop - top),
             slice(self.cols.start - left, self.cols.stop - left),
@@ -122,6 +122,7 @@ def plan(grid: Grid, spec: ModelSpec, request: Request, cost: Callable[[int, int
     fits = largest_window(spec.stride, request.memory, cost)
     window = request.window or fits
     margin = round_up(_margin(spec, request.margin, window), spec.stride)
+    fade = margin if _fades(spec, margin, request.blend) else 0
     least = 2 * margin + spec.stride
     if request.window is None and fits < least:
         lacking = max(cost(least, least) - request.memory, 0) / 1e9
@@ -135,7 +136,28 @@ def plan(grid: Grid, spec: ModelSpec, request: Request, cost: Callable[[int, int
         )
     core = (window - 2 * margin) // spec.stride * spec.stride
     windows = WindowGrid(grid.height, grid.width, core, margin, spec.stride)
-    return WindowLayout.of(windows, margin if _fades(spec, margin, request.blend) else 0)
+    return WindowLayout.of(windows, fade)
+
+
+def left_out(spec: ModelSpec, asked: str | int, blend: str) -> int:
+    """Pixels on each side of every window that nobody asks about, a multiple of the model's stride.
+
+    Nothing for a network that sees the whole window: its windows share most of what they have, and how large they will
+    be decides how much.
+
+    Args:
+        spec: of the model that runs.
+        asked: the margin, as in `Request`.
+        blend: as in `Request`.
+
+    Raises:
+        OptionError: as `plan`.
+    """
+    if spec.reach is None:
+        return 0
+    margin = round_up(_margin(spec, asked, LARGEST), spec.stride)
+    faded = margin // 2 if _fades(spec, margin, blend) else 0
+    return (margin - faded) // spec.stride * spec.stride
 
 
 def largest_window(stride: int, memory: int, cost: Callable[[int, int], int]) -> int:

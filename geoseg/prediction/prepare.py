@@ -18,7 +18,7 @@ from geoseg.prediction.budget import for_windows
 from geoseg.prediction.context import Context, GlobalContext, choose_context, scene_mean, settled
 from geoseg.prediction.crf_options import CrfOptions
 from geoseg.prediction.engine import Job
-from geoseg.prediction.layout import Request, WindowLayout, largest_window, plan
+from geoseg.prediction.layout import Request, WindowLayout, largest_window, left_out, plan
 from geoseg.prediction.outputs import Outputs
 from geoseg.prediction.runtimes import Runtime, open_runtime
 from geoseg.readers import ReadOptions, Words, find_source, reprojected
@@ -89,7 +89,7 @@ def prepare(
     bands = reading.get("bands")
     places = _places(spec, name, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
     context = choose_context(spec, name, settings.global_context)
-    runtime = _runtime(model, context, settings)
+    runtime = _runtime(model, spec, context, settings)
     named = {"model": name, "scene": opened.name, "architecture": spec.architecture}
     chosen = {
         "bands": [opened.bands[place] for place in places],
@@ -138,25 +138,33 @@ def _places(spec: ModelSpec, name: str, scene: Scene, asked: tuple[str, ...] | N
     return places
 
 
-def _runtime(model: str | Path | Model, context: Context, settings: Settings) -> Runtime:
+def _runtime(model: str | Path | Model, spec: ModelSpec, context: Context, settings: Settings) -> Runtime:
     """The network in its runtime; with a mean of the scene that is not known yet, where it takes one."""
     if context == "tile":
-        return open_runtime(settings.runtime, model, settings.device)
+        return _opened(settings.runtime, model, spec, settings)
     if context == "chip":
-        return open_runtime(settings.runtime, settled(_loaded(model), context), settings.device)
+        model = settled(_loaded(model), context)
+        return _opened(settings.runtime, model, model.spec, settings)
     import torch
 
     # What is fixed for one scene is no graph to keep: torch runs it.
     if settings.runtime not in ("auto", "torch"):
         raise OptionError(f"the runtime {settings.runtime} cannot take a mean of the scene; take --runtime torch")
-    return open_runtime("torch", settled(_loaded(model), context, torch.zeros(1)), settings.device)
+    model = settled(_loaded(model), context, torch.zeros(1))
+    return _opened("torch", model, model.spec, settings)
 
 
 def _with_mean(model: str | Path | Model, job: Job, settings: Settings) -> Runtime:
     loaded = _loaded(model)
     whole = Job(job.scene, job.places, job.spec, WindowLayout.of(job.layout.grid))
     mean = scene_mean(whole, loaded, choose_device(settings.device))
-    return open_runtime("torch", settled(loaded, "scene", mean), settings.device)
+    model = settled(loaded, "scene", mean)
+    return _opened("torch", model, model.spec, settings)
+
+
+def _opened(runtime: str, model: str | Path | Model, spec: ModelSpec, settings: Settings) -> Runtime:
+    margin = left_out(spec, settings.margin, settings.blend)
+    return open_runtime(runtime, model, settings.device, margin=margin)
 
 
 def _loaded(model: str | Path | Model) -> Model:

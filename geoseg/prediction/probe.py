@@ -53,7 +53,8 @@ def _try(seen: Seen, network: Network, crf: CrfOptions | None) -> None:
 
     from geoseg.prediction.crf import refine
 
-    kept = seen.piece.kept
+    found = network.probabilities(seen.values[None])[0]
+    kept = seen.piece.within(found.shape), seen.piece.within(seen.values.shape)
     with torch.inference_mode():
-        probabilities = torch.from_numpy(network.probabilities(seen.values[None])[0][:, *kept])
-        refine(probabilities, torch.from_numpy(seen.values[:, *kept]), torch.from_numpy(seen.valid), crf)
+        probabilities = torch.from_numpy(found[:, *kept[0]])
+        refine(probabilities, torch.from_numpy(seen.values[:, *kept[1]]), torch.from_numpy(seen.valid), crf)

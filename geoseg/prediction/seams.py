@@ -59,7 +59,7 @@ def seam_score(job: Job, network: Network, largest: int) -> SeamScore:
     part = _middle(job.scene.grid, layout.grid.core_shape)
     inner = Job(_Part(job.scene, part), job.places, job.spec, _like(layout, int(part.height), int(part.width)))
     stitched, valid = _stitch(inner, network)
-    margin = layout.grid.margin if job.spec.reach is None else job.spec.reach
+    margin = max(layout.grid.margin, job.spec.reach or 0)
     side = max(int(part.height), int(part.width)) + 2 * round_up(margin, job.spec.stride)
     if side <= largest:
         whole = WindowGrid(int(part.height), int(part.width), side, margin, job.spec.stride)
@@ -123,7 +123,8 @@ def _stitch(job: Job, network: Network) -> tuple[Values, Mask]:
         piece = seen.piece
         values = np.zeros((classes, *seen.valid.shape), np.float32)
         if seen.values is not None:
-            values = np.ascontiguousarray(network.probabilities(seen.values[None])[0][:, *piece.kept])
+            answer = network.probabilities(seen.values[None])[0]
+            values = np.ascontiguousarray(answer[:, *piece.within(answer.shape)])
         place = layout.rows.complete(piece.row), layout.cols.complete(piece.col)
         found[:, *place] = blender.add(piece.row, piece.col, values)
         valid[piece.rows, piece.cols] = seen.valid

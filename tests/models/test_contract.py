@@ -14,6 +14,7 @@ from geoseg.errors import OptionError
 from geoseg.grid import round_up
 from geoseg.models import _network, architectures, build, reach
 from geoseg.models._about import About
+from geoseg.models._inner import inner
 from geoseg.models._network import measure_reach
 from small_networks import FORMS, small
 
@@ -244,3 +245,30 @@ def test_what_it_cannot_learn_from_it_refuses(name):
 def test_reach(name, options, pixels):
     """Of the networks of the papers; on encoders of smp equal to published impulse tests."""
     assert measure_reach(build(name, 3, 2, **options), 3) == pixels
+
+
+@every
+def test_an_inner_part_is_that_of_the_whole(name):
+    network = small(name).eval()
+    # Three strides leave out more in a decoder's first steps than one does; what is merely cut needs less.
+    margin = (3 if name.startswith("unet") else 1) * network.stride
+    part = inner(network, margin, 3)
+    image = torch.rand(1, 3, 2 * margin + 5, 2 * margin + network.stride + 5)
+    with torch.inference_mode():
+        expected = network(image)[..., margin:-margin, margin:-margin]
+        assert torch.allclose(part(image), expected, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["unet", "unet_compact"])
+def test_a_decoder_follows_the_inner_part(name):
+    network = small(name).eval()
+    assert not isinstance(inner(network, 2 * network.stride, 3).body, nn.Sequential)
+
+
+def test_a_decoder_that_looks_around_is_run_whole():
+    network = small("unet").eval()
+    network.body.decoder.blocks[-1].register_forward_hook(lambda _, __, output: output - output.mean((2, 3), True))
+    part = inner(network, 64, 3)
+    image = torch.rand(1, 3, 224, 224)
+    with torch.inference_mode():
+        assert torch.allclose(part(image), network(image)[..., 64:-64, 64:-64], atol=1e-5)

@@ -64,7 +64,8 @@ def probabilities(scene, model, core, margin, context, backwards=False):
     for seen in read(job, pieces[::-1] if backwards else pieces):
         if seen.values is not None:
             place = (slice(None), seen.piece.rows, seen.piece.cols)
-            stitched[place] = network.probabilities(seen.values[None])[0][:, *seen.piece.kept]
+            answer = network.probabilities(seen.values[None])[0]
+            stitched[place] = answer[:, *seen.piece.within(answer.shape)]
     return stitched[:, scene.read(scene.grid.window)[1]]
 
 

@@ -15,10 +15,11 @@ from conftest import model_of
 from geoseg.errors import OptionError
 from geoseg.model import write_model
 from geoseg.models import build
+from geoseg.models._inner import inner
 from geoseg.models._network import SegmentationNetwork, reflect
 from geoseg.prediction.runtimes import RuntimeUnfitError, _cache, open_runtime, runtimes
 from geoseg.prediction.runtimes._fuse import fused
-from geoseg.prediction.runtimes._heads import most_probable, pad, softmax
+from geoseg.prediction.runtimes._heads import bytes_of, most_probable, pad, softmax
 from geoseg.prediction.runtimes._memory import memory_of
 from small_networks import FORMS, small
 
@@ -247,5 +248,23 @@ def test_memory_counts_what_is_alive_at_once():
     body = nn.Sequential(nn.Conv2d(2, 8, 1), nn.Conv2d(8, 16, 1), nn.Conv2d(16, 3, 1))
     memory = memory_of(SegmentationNetwork(body, stride=1), 2)
     # At the second convolution: the image of 2 channels, 8 in, 16 out, 4 bytes each.
-    assert memory.bytes(100, 200) == 4 * (2 + 8 + 16) * 100 * 200
-    assert memory.bytes(100, 200, batch=3) == 3 * memory.bytes(100, 200)
+    assert bytes_of(memory, 100, 200) == 4 * (2 + 8 + 16) * 100 * 200
+    assert bytes_of(memory, 100, 200, batch=3) == 3 * bytes_of(memory, 100, 200)
+    assert bytes_of(memory, 5000, 6000) == 4 * (2 + 8 + 16) * 5000 * 6000
+
+
+def test_an_inner_part_takes_less():
+    network = build("unet", 3, 4, encoder="resnet18").eval()
+    whole, part = memory_of(network, 3), memory_of(inner(network, 96, 3), 3)
+    assert bytes_of(part, 704, 704) < 0.7 * bytes_of(whole, 704, 704)
+
+
+@with_runtimes("torch", "onnx", "openvino")
+@pytest.mark.parametrize("shape", [(2, 3, 96, 128), (1, 3, 85, 70)])
+def test_every_runtime_leaves_out_a_margin(name, shape, compact):
+    runtime = open_runtime(name, compact, "cpu", threads=1, margin=32)
+    values = windows(*shape)
+    with torch.inference_mode():
+        expected = compact.network(torch.from_numpy(values)).softmax(1)[..., 32:-32, 32:-32]
+    assert np.allclose(runtime.probabilities(values), expected, atol=1e-5)
+    assert runtime.classes(values).shape == (shape[0], shape[2] - 64, shape[3] - 64)

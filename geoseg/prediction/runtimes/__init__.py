@@ -1,8 +1,8 @@
 """What runs a network, one file per runtime, found by file name.
 
-Each file has `open_model(source, device, threads, *, compiled)` that returns a `Runtime`, and `missing()` that names
-the packages it lacks. Files that begin with an underscore are what they share. Neither this file nor a runtime that
-finds its graph in the cache imports torch.
+Each file has `open_model(source, device, threads, *, margin, compiled)` that returns a `Runtime`, and `missing()` that
+names the packages it lacks. Files that begin with an underscore are what they share. Neither this file nor a runtime
+that finds its graph in the cache imports torch.
 """
 
 from __future__ import annotations
@@ -43,11 +43,15 @@ class Runtime(Protocol):
     spec: ModelSpec
 
     def probabilities(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Class probabilities (N, K, H, W), calibrated, of scaled windows (N, C, H, W) of any H and W."""
+        """Class probabilities, calibrated, of scaled windows (N, C, H, W) of any H and W.
+
+        Returns:
+            (N, K, H - 2 m, W - 2 m), without the margin m that the runtime was opened with.
+        """
         ...
 
     def classes(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        """Index of the most probable class (N, H, W) of scaled windows (N, C, H, W) of any H and W."""
+        """Index of the most probable class (N, H - 2 m, W - 2 m) of scaled windows (N, C, H, W) of any H and W."""
         ...
 
     def memory(self, height: int, width: int, batch: int = 1) -> int:
@@ -61,7 +65,13 @@ def runtimes() -> tuple[str, ...]:
 
 
 def open_runtime(
-    name: str, source: str | Path | Model, device: str = "auto", threads: int | None = None, *, compiled: bool = False
+    name: str,
+    source: str | Path | Model,
+    device: str = "auto",
+    threads: int | None = None,
+    *,
+    margin: int = 0,
+    compiled: bool = False,
 ) -> Runtime:
     """Open a model in the runtime a user asked for.
 
@@ -71,6 +81,8 @@ def open_runtime(
         source: a model file, or a model that is loaded already.
         device: "auto", "cpu", "cuda" or "cuda:N".
         threads: of the CPU, None for what the runtime thinks best.
+        margin: pixels on each side of a window that nobody asks about, a multiple of the model's stride; what only they
+            need is not computed.
         compiled: let torch compile the network for a GPU, which takes up to a minute.
 
     Raises:
@@ -79,7 +91,7 @@ def open_runtime(
         ModelError: as `load_model`.
     """
     if name == "auto":
-        return _first_fit(source, device, threads, compiled)
+        return _first_fit(source, device, threads, margin, compiled)
     runtime = registry.load(__name__, name)
     lacking = runtime.missing()
     if lacking:
@@ -88,21 +100,21 @@ def open_runtime(
         )
     if name != "torch" and device.startswith("cuda"):
         raise OptionError(f"the runtime {name} runs on the CPU; take --runtime torch with --device {device}")
-    opened: Runtime = runtime.open_model(source, device, threads, compiled=compiled)
+    opened: Runtime = runtime.open_model(source, device, threads, margin=margin, compiled=compiled)
     return opened
 
 
-def _first_fit(source: str | Path | Model, device: str, threads: int | None, compiled: bool) -> Runtime:
+def _first_fit(source: str | Path | Model, device: str, threads: int | None, margin: int, compiled: bool) -> Runtime:
     on_gpu = device.startswith("cuda") or (device == "auto" and _has_gpu())
     for name in () if on_gpu else PREFERRED_ON_CPU[:-1]:
         if registry.load(__name__, name).missing():
             continue
         try:
-            return open_runtime(name, source, "cpu", threads)
+            return open_runtime(name, source, "cpu", threads, margin=margin)
         except RuntimeUnfitError as error:
             logger.warning("%s; torch runs it instead", error)
             break
-    return open_runtime("torch", source, device, threads, compiled=compiled)
+    return open_runtime("torch", source, device, threads, margin=margin, compiled=compiled)
 
 
 def _has_gpu() -> bool:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from geoseg.errors import GeosegError
 from geoseg.grid import round_up
 from geoseg.model import Model, load_model
+from geoseg.models._inner import inner
 from geoseg.models._network import SegmentationNetwork
 from geoseg.prediction.runtimes._fuse import fused
 from geoseg.prediction.runtimes._heads import Floats, most_probable
@@ -31,20 +32,20 @@ SHARE = 2e-5
 SIDE = 256
 
 
-def export(backend: Backend, source: str | Path | Model, folder: Path, threads: int | None) -> dict[str, object]:
-    """Write the graph of a model into a folder; what is to be known of it, and why it is refused if it is.
+def export(
+    backend: Backend, source: str | Path | Model, folder: Path, threads: int | None, margin: int
+) -> dict[str, object]:
+    """Write the graph of a model, without a margin, into a folder; what is to be known of it, and why it is refused.
 
     It is made from windows of one size and tried on another, so that a graph in which sizes are fixed does not pass.
     """
     model = source if isinstance(source, Model) else load_model(source)
     bands = len(model.spec.bands)
-    network = fused(model.network, bands)
-    memory = memory_of(network, bands)
+    network = inner(fused(model.network, bands), margin, bands)
     about: dict[str, object] = {
         "stride": network.stride,
         "min_size": network.min_size,
-        "linear": memory.linear,
-        "square": memory.square,
+        "memory": memory_of(network, bands),
     }
     logger.info("making the %s graph of %s, once", backend.name, model.name)
     reason = _refusal(backend, network, bands, folder, threads)
@@ -57,7 +58,7 @@ def export(backend: Backend, source: str | Path | Model, folder: Path, threads: 
 def _refusal(
     backend: Backend, network: SegmentationNetwork, bands: int, folder: Path, threads: int | None
 ) -> str | None:
-    side = round_up(max(64, network.min_size), network.stride)
+    side = round_up(max(64, network.min_size, 2 * network.margin + network.stride), network.stride)
     example = _window(bands, side, side + network.stride, batch=2)
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -65,7 +66,7 @@ def _refusal(
             warnings.simplefilter("ignore")
             backend.write(network.body, example, folder)
         infer = backend.load(folder, threads)
-        longer = round_up(max(SIDE, side + 2 * network.stride), network.stride)
+        longer = round_up(max(SIDE + 2 * network.margin, side + 2 * network.stride), network.stride)
         window = _window(bands, longer, longer + network.stride)
         with torch.inference_mode():
             return _difference(network.body(window).numpy(), infer(window.numpy()))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from geoseg.model import Model, ModelSpec, read_spec
 from geoseg.prediction.runtimes import RuntimeUnfitError
 from geoseg.prediction.runtimes._cache import find_or_make, key_of
-from geoseg.prediction.runtimes._heads import Floats, most_probable, pad, softmax
+from geoseg.prediction.runtimes._heads import Floats, bytes_of, most_probable, pad, softmax
 
 Infer = Callable[[Floats], Floats]
 """Logits (N, K, H, W) of windows (N, C, H, W); they may be overwritten by the next call."""
@@ -47,8 +47,8 @@ class Backend(Protocol):
 class GraphRuntime:
     """A graph, and what turns its logits into labels and probabilities."""
 
-    def __init__(self, backend: Backend, source: str | Path | Model, threads: int | None) -> None:
-        """Find the graph of a model in the cache, or make it there.
+    def __init__(self, backend: Backend, source: str | Path | Model, threads: int | None, margin: int) -> None:
+        """Find the graph of a model in the cache, or make it there, with answers that leave out a margin.
 
         Raises:
             RuntimeUnfitError: the graph cannot be made, or does not give the labels that torch gives.
@@ -60,14 +60,14 @@ class GraphRuntime:
         def make(folder: Path) -> dict[str, object]:
             from geoseg.prediction.runtimes._export import export
 
-            return export(backend, source, folder, threads)
+            return export(backend, source, folder, threads, margin)
 
-        folder, about = find_or_make(_key(backend, source), make)
+        folder, about = find_or_make(_key(backend, source, margin), make)
         if about["refused"]:
             name = source.name if isinstance(source, Model) else source
             raise RuntimeUnfitError(f"{name}: the runtime {self.name} does not fit: {about['refused']}")
         self._stride, self._min_size = int(about["stride"]), int(about["min_size"])
-        self._linear, self._square = float(about["linear"]), float(about["square"])
+        self._margin, self._points = margin, about["memory"]
         self._infer = backend.load(folder, threads)
 
     def probabilities(self, values: Floats) -> Floats:
@@ -80,18 +80,18 @@ class GraphRuntime:
 
     def memory(self, height: int, width: int, batch: int = 1) -> int:
         """Bytes, about, that a batch of windows takes at its peak beside the network itself."""
-        pixels = height * width
-        return int(batch * (self._linear * pixels + self._square * pixels**2))
+        return bytes_of(self._points, height, width, batch)
 
     def _logits(self, values: Floats) -> Floats:
         height, width = values.shape[-2:]
-        return self._infer(pad(values, self._stride, self._min_size))[..., :height, :width]
+        logits = self._infer(pad(values, self._stride, self._min_size))
+        return logits[..., : height - 2 * self._margin, : width - 2 * self._margin]
 
 
-def _key(backend: Backend, source: str | Path | Model) -> str:
+def _key(backend: Backend, source: str | Path | Model, margin: int) -> str:
     from geoseg import __version__
 
-    versions = (backend.name, __version__, *backend.versions())
+    versions = (backend.name, __version__, str(margin), *backend.versions())
     if not isinstance(source, Model):
         return key_of(Path(source), *versions)
     weights = source.network.state_dict()

@@ -1,6 +1,8 @@
-"""What is made of logits: labels and probabilities, and windows of any size for graphs that take multiples."""
+"""What runtimes share that needs no torch: labels and probabilities of logits, windows of any size, their memory."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +10,8 @@ import numpy.typing as npt
 from geoseg.grid import round_up
 
 Floats = npt.NDArray[np.float32]
+Points = Sequence[tuple[int, int]]
+"""(pixels, bytes) of some windows, smallest first."""
 
 
 def most_probable(logits: Floats) -> npt.NDArray[np.uint8]:
@@ -39,6 +43,17 @@ def softmax(logits: Floats, temperature: float) -> Floats:
     np.exp(values, out=values)
     values /= values.sum(1, keepdims=True)
     return values
+
+
+def bytes_of(points: Points, height: int, width: int, batch: int = 1) -> int:
+    """Bytes that a batch of windows takes, given what some windows take; between them it grows evenly.
+
+    >>> bytes_of([(100, 1000), (400, 2500)], 10, 25), bytes_of([(100, 1000), (400, 2500)], 20, 40)
+    (1750, 5000)
+    """
+    pixels, taken = zip((0, 0), *points, strict=True)
+    share = height * width / pixels[-1]
+    return int(batch * (taken[-1] * share if share > 1 else np.interp(height * width, pixels, taken)))
 
 
 def pad(values: Floats, stride: int, min_size: int) -> Floats:

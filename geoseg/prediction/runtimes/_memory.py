@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import weakref
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,53 +13,46 @@ from torch.utils._pytree import tree_leaves
 
 from geoseg.grid import round_up
 from geoseg.models._network import SegmentationNetwork
+from geoseg.prediction.runtimes._heads import Points
 
-SIDES = (512, 1024)
+SIDES = (256, 512, 1024, 2048, 4096)
 SMALL_SIDES = (128, 256)
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryModel:
-    """Bytes that windows take: `linear` for each pixel, and `square` for each pair of pixels (attention)."""
-
-    linear: float
-    square: float = 0.0
-
-    def bytes(self, height: int, width: int, batch: int = 1) -> int:
-        """Bytes of a batch of windows."""
-        pixels = height * width
-        return int(batch * (self.linear * pixels + self.square * pixels**2))
-
-
-def memory_of(network: SegmentationNetwork, in_channels: int) -> MemoryModel:
+def memory_of(network: SegmentationNetwork, in_channels: int) -> Points:
     """How the largest sum of tensors alive at once grows with the window.
 
-    Two windows are sent through a copy of the network that has shapes and no values, which takes neither memory nor
-    time; small ones through the network itself where an operation needs values. What the libraries below allocate
-    within one operation is not seen.
+    Windows are sent through a copy of the network that has shapes and no values, which takes neither memory nor time;
+    small ones through the network itself where an operation needs values, and what larger ones take follows from a
+    share for each pixel and one for each pair of pixels (attention). What the libraries below allocate within one
+    operation is not seen.
 
     Args:
         network: on any device; it is left as it is.
         in_channels: its number of bands.
+
+    Returns:
+        (pixels, bytes) of some windows, smallest first, for `bytes_of`.
     """
     try:
         empty = copy.deepcopy(network).to("meta")
-        (first, few), (second, many) = (_peak(empty, in_channels, side, "meta") for side in SIDES)
+        return sorted({_peak(empty, in_channels, side, "meta") for side in SIDES})
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
         real = copy.deepcopy(network).cpu()
-        (first, few), (second, many) = (_peak(real, in_channels, side, "cpu") for side in SMALL_SIDES)
+        few, many = (_peak(real, in_channels, side, "cpu") for side in SMALL_SIDES)
     # An architecture whose least window is larger than both gives one point, not two.
-    square = max((second / many - first / few) / (many - few), 0.0) if many > few else 0.0
-    return MemoryModel(first / few - square * few, square)
+    square = max((many[1] / many[0] - few[1] / few[0]) / (many[0] - few[0]), 0.0) if many[0] > few[0] else 0.0
+    linear = few[1] / few[0] - square * few[0]
+    return [(side**2, int(linear * side**2 + square * side**4)) for side in SIDES]
 
 
 def _peak(network: SegmentationNetwork, in_channels: int, side: int, device: str) -> tuple[int, int]:
-    """Bytes and pixels of a window."""
-    side = round_up(max(side, network.min_size), network.stride)
+    """Pixels and bytes of a window."""
+    side = round_up(max(side, network.min_size, 2 * network.margin + network.stride), network.stride)
     alive = _Alive()
     with torch.no_grad(), alive:
         network(torch.empty(1, in_channels, side, side, device=device))
-    return alive.peak, side * side
+    return side * side, alive.peak
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]

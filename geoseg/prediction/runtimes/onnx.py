@@ -20,10 +20,15 @@ def missing() -> tuple[str, ...]:
 
 
 def open_model(
-    source: str | Path | Model, device: str = "cpu", threads: int | None = None, *, compiled: bool = False
+    source: str | Path | Model,
+    device: str = "cpu",
+    threads: int | None = None,
+    *,
+    margin: int = 0,
+    compiled: bool = False,
 ) -> GraphRuntime:
     """Open a model on the CPU; there is nothing to compile. See `geoseg.prediction.runtimes.open_runtime`."""
-    return GraphRuntime(_Onnx(), source, threads)
+    return GraphRuntime(_Onnx(), source, threads, margin)
 
 
 class _Onnx:

@@ -11,8 +11,10 @@ import torch
 
 from geoseg.device import choose_device
 from geoseg.model import Model, load_model
+from geoseg.models._inner import inner
 from geoseg.models._network import SegmentationNetwork
 from geoseg.prediction.runtimes._fuse import fused
+from geoseg.prediction.runtimes._heads import bytes_of
 from geoseg.prediction.runtimes._memory import memory_of
 
 logger = logging.getLogger(__name__)
@@ -24,12 +26,13 @@ def missing() -> tuple[str, ...]:
 
 
 def open_model(
-    source: str | Path | Model, device: str, threads: int | None = None, *, compiled: bool = False
+    source: str | Path | Model, device: str, threads: int | None = None, *, margin: int = 0, compiled: bool = False
 ) -> TorchRuntime:
     """Open a model; see `geoseg.prediction.runtimes.open_runtime`."""
     if threads is not None:
         torch.set_num_threads(threads)
-    return TorchRuntime(source if isinstance(source, Model) else load_model(source), choose_device(device), compiled)
+    model = source if isinstance(source, Model) else load_model(source)
+    return TorchRuntime(model, choose_device(device), margin, compiled)
 
 
 class TorchRuntime:
@@ -37,13 +40,14 @@ class TorchRuntime:
 
     name = "torch"
 
-    def __init__(self, model: Model, device: torch.device, compiled: bool = False) -> None:
-        """Put a copy of the model's network on `device`, and `compile` it if it is a GPU."""
+    def __init__(self, model: Model, device: torch.device, margin: int = 0, compiled: bool = False) -> None:
+        """Put a copy of the model's network on `device`, and compile it if it is a GPU."""
         self.spec = model.spec
         self.device = device
         self._temperature = float(getattr(model.spec, "temperature", 1.0))
-        plain = fused(model.network, len(model.spec.bands))
-        self._memory = memory_of(plain, len(model.spec.bands))
+        bands = len(model.spec.bands)
+        plain = inner(fused(model.network, bands), margin, bands)
+        self._memory = memory_of(plain, bands)
         # channels_last has rank 4 in mind: other parameters are left alone.
         self._network: SegmentationNetwork = plain.to(device).to(memory_format=torch.channels_last)
         self._half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
@@ -68,7 +72,7 @@ class TorchRuntime:
 
     def memory(self, height: int, width: int, batch: int = 1) -> int:
         """Bytes, about, that a batch of windows takes at its peak beside the network itself."""
-        return self._memory.bytes(height, width, batch)
+        return bytes_of(self._memory, height, width, batch)
 
     def _logits(self, values: npt.NDArray[np.float32]) -> torch.Tensor:
         image = torch.from_numpy(values).to(self.device, memory_format=torch.channels_last)
