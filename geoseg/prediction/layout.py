@@ -17,7 +17,10 @@ MARGIN = 128
 """Context in pixels for models that do not say how far they look: what is deeper in a window differs in 0.02 %."""
 
 LARGEST = 4096
-"""Largest side of a window that is chosen, in pixels: beyond it the margins cost next to nothing."""
+"""Largest side of a window that is tried, in pixels."""
+
+LARGEST_CORE = 2048
+"""Largest side of what counts of a window that is chosen, in pixels: beyond it the margins cost next to nothing."""
 
 BLENDS = ("auto", "none", "hann")
 
@@ -135,6 +138,8 @@ def plan(grid: Grid, spec: ModelSpec, request: Request, cost: Callable[[int, int
             f"a window of {window} pixels has no core with a margin of {margin}; use --window {least} or more"
         )
     core = (window - 2 * margin) // spec.stride * spec.stride
+    if request.window is None:
+        core = min(core, round_up(LARGEST_CORE, spec.stride))
     windows = WindowGrid(grid.height, grid.width, core, margin, spec.stride)
     return WindowLayout.of(windows, fade)
 

@@ -1,4 +1,4 @@
-"""Peak memory of `geoseg tile` and `geoseg predict` at two sizes: `python tests/benchmarks/memory.py [SIZE SIZE]`.
+"""Peak memory of `geoseg tile` and `geoseg predict` at some sizes: `python tests/benchmarks/memory.py [SIZE ...]`.
 
 The scene has four bands of uint16, tiled and deflated; the network is tiny, so that what is seen is the rest. Peak
 memory is that of the whole process, imports included.
@@ -53,7 +53,7 @@ def write_pair(folder: Path, size: int) -> tuple[Path, Path]:
     return scene, labels
 
 
-def write_tiny_model(path: Path) -> None:
+def write_tiny_model(path: Path, classes: int) -> None:
     """A compact U-Net of four channels, untrained."""
     ones = (1.0,) * len(BANDS)
     spec = ModelSpec(
@@ -61,13 +61,13 @@ def write_tiny_model(path: Path) -> None:
         options={"width": 4, "depth": 2},
         bands=BANDS,
         statistics=BandStatistics((1000.0,) * 4, (500.0,) * 4, ones, ones),
-        legend=Legend.from_names((number, f"class {number}") for number in range(1, CLASSES + 1)),
+        legend=Legend.from_names((number, f"class {number}") for number in range(1, classes + 1)),
         ground_sample_distance=10.0,
         reach=27,
         stride=4,
         chip_size=256,
     )
-    write_model(path, spec, build("unet_compact", 4, CLASSES, width=4, depth=2).state_dict())
+    write_model(path, spec, build("unet_compact", 4, classes, width=4, depth=2).state_dict())
 
 
 def run(*words: object) -> tuple[float, float]:
@@ -85,19 +85,22 @@ def run(*words: object) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", type=int, nargs="*", default=[4096, 8192])
-    sizes = parser.parse_args().sizes
-    peaks: dict[str, list[float]] = {"tile": [], "predict": []}
+    parser.add_argument("--classes", type=int, default=CLASSES, help="of the network")
+    parser.add_argument("--command", choices=("tile", "predict"), help="one of them only")
+    given = parser.parse_args()
+    sizes = given.sizes
+    peaks: dict[str, list[float]] = {name: [] for name in ("tile", "predict") if given.command in (None, name)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_tiny_model(folder / "model.safetensors")
+        write_tiny_model(folder / "model.safetensors", given.classes)
         for size in sizes:
             scene, labels = write_pair(folder, size)
             commands = {
                 "tile": ("tile", scene, "--labels", labels, "-o", folder / f"chips_{size}", "--chip-size", 256),
                 "predict": ("predict", folder / "model.safetensors", scene, "-o", folder / f"map_{size}.tif"),
             }
-            for command, words in commands.items():
-                peak, seconds = run(*words)
+            for command in peaks:
+                peak, seconds = run(*commands[command])
                 peaks[command].append(peak)
                 print(f"{command:8} {size:6}: peak {peak:.0f} MB, {seconds:.1f} s, {size**2 / 1e6 / seconds:.1f} MP/s")
     for command, values in peaks.items():

@@ -175,7 +175,8 @@ def steps(folder: Path, count: int) -> None:
     """Print the ratios of time per step, geoseg over the bare loop."""
     # Few enough chips that all are read in the first epoch, as in a training of usual length.
     scene, labels = write_scene(folder, 512)
-    print(f"{'network':16} {'augment':10} {'bare, ms a step':>16} {'median ratio':>13} {'quartiles':>15} stretches  first epoch")
+    columns = f"{'network':16} {'augment':10} {'bare, ms a step':>16} {'median ratio':>13} {'quartiles':>15}"
+    print(f"{columns} stretches  first epoch")
     for name, options, size, batch in NETWORKS:
         chips = folder / f"chips_{size}"
         geoseg.tile(scene, labels, chips, chip_size=size, compress="none", split=(0.94, 0.03, 0.03), overwrite=True)
@@ -185,7 +186,8 @@ def steps(folder: Path, count: int) -> None:
             bare = 1000 * statistics.median(turns.bare)
             first = statistics.median(turns.first)
             spread = f"{low:.3f}-{high:.3f}"
-            print(f"{name:16} {augment:10} {bare:16.1f} {middle:13.3f} {spread:>15} {len(turns.ratios):9} {first:12.3f}", flush=True)
+            figures = f"{name:16} {augment:10} {bare:16.1f} {middle:13.3f} {spread:>15} {len(turns.ratios):9}"
+            print(f"{figures} {first:12.3f}", flush=True)
 
 
 def main() -> None:

@@ -27,9 +27,11 @@ class Backend(Protocol):
 
     Attributes:
         name: of the runtime.
+        overhead: bytes that it takes at its peak for each that torch has in tensors.
     """
 
     name: str
+    overhead: float
 
     def versions(self) -> tuple[str, ...]:
         """What makes an old graph unusable when it changes."""
@@ -53,7 +55,7 @@ class GraphRuntime:
         Raises:
             RuntimeUnfitError: the graph cannot be made, or does not give the labels that torch gives.
         """
-        self.name = backend.name
+        self.name, self._overhead = backend.name, backend.overhead
         self.spec: ModelSpec = source.spec if isinstance(source, Model) else read_spec(source)
         self._temperature = float(getattr(self.spec, "temperature", 1.0))
 
@@ -80,7 +82,7 @@ class GraphRuntime:
 
     def memory(self, height: int, width: int, batch: int = 1) -> int:
         """Bytes, about, that a batch of windows takes at its peak beside the network itself."""
-        return bytes_of(self._points, height, width, batch)
+        return int(self._overhead * bytes_of(self._points, height, width, batch))
 
     def _logits(self, values: Floats) -> Floats:
         height, width = values.shape[-2:]

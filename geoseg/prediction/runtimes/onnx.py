@@ -33,6 +33,7 @@ def open_model(
 
 class _Onnx:
     name = "onnx"
+    overhead = 1.0
 
     def versions(self) -> tuple[str, ...]:
         return (version("onnxruntime"), str(OPSET))

@@ -30,6 +30,7 @@ def open_model(
 
 class _OpenVino:
     name = "openvino"
+    overhead = 1.25
 
     def versions(self) -> tuple[str, ...]:
         return (version("openvino"),)
