@@ -22,7 +22,9 @@ from geoseg.model import Model, ModelSpec
 from geoseg.models._network import SegmentationNetwork
 from geoseg.statistics import BandStatistics
 
-torch.set_num_threads(2)
+# Also for the processes that tests start: two tests run at a time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("geoseg", deadline=None)
 settings.load_profile("geoseg")

@@ -19,8 +19,9 @@ MARGIN = 128
 LARGEST = 4096
 """Largest side of a window that is tried, in pixels."""
 
-LARGEST_CORE = 2048
-"""Largest side of what counts of a window that is chosen, in pixels: beyond it the margins cost next to nothing."""
+LARGEST_CORE, MARGINS = 1024, 6
+"""Largest side of what counts of a window that is chosen, in pixels and in margins: beyond both, the little that
+margins cost is not worth the memory."""
 
 BLENDS = ("auto", "none", "hann")
 
@@ -139,7 +140,7 @@ def plan(grid: Grid, spec: ModelSpec, request: Request, cost: Callable[[int, int
         )
     core = (window - 2 * margin) // spec.stride * spec.stride
     if request.window is None:
-        core = min(core, round_up(LARGEST_CORE, spec.stride))
+        core = min(core, round_up(max(LARGEST_CORE, MARGINS * margin), spec.stride))
     windows = WindowGrid(grid.height, grid.width, core, margin, spec.stride)
     return WindowLayout.of(windows, fade)
 
