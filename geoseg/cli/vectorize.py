@@ -75,7 +75,7 @@ from geoseg.cli import options
 def command(
     map_path: Path, output: Path, connectivity: str, legend: Path | None, as_json: bool, **settings: Any
 ) -> None:
-    """Turn MAP into polygons: .gpkg, .geojson, .geojsonl, .parquet or .fgb.
+    """Turn MAP into polygons: .gpkg, .geojson, .geojsonl, .parquet, .fgb or .pmtiles.
 
     All classes are in one layer: id, class_id, class_name, area_m2 and area_ha (on the ellipsoid), perimeter_m and
     pixels. The polygons are one valid coverage: no gaps, no overlaps, shared borders simplified once. Nodata is in none

@@ -206,6 +206,25 @@ def broken(path: Path, kind: str) -> Path:
     return path
 
 
+def test_tiles_hold_every_polygon_at_its_place(a_map: Path, tmp_path: Path) -> None:
+    result = vectorize(a_map, tmp_path / "map.pmtiles")
+    vectorize(a_map, tmp_path / "map.gpkg")
+    tiles, whole = geopandas.read_file(tmp_path / "map.pmtiles").to_crs(UTM), read(tmp_path / "map.gpkg")
+    found = tiles.dissolve("id").geometry.sort_index().values
+    expected = whole.set_index("id").geometry.sort_index().values
+    assert len(found) == result.polygons
+    # A pixel of 10 m has eight steps or more.
+    assert shapely.hausdorff_distance(found, expected).max() < 2
+    assert leftovers(tmp_path) == {"map.pmtiles", "map.gpkg"}
+
+
+def test_tiles_need_a_crs(tmp_path: Path) -> None:
+    write_map(tmp_path / "map.tif", squares(), crs=None)
+    with pytest.raises(OptionError, match="has no CRS and tiles need one"):
+        vectorize(tmp_path / "map.tif", tmp_path / "map.pmtiles")
+    assert not leftovers(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["missing", "empty", "float", "two bands", "truncated"])
 @pytest.mark.parametrize("name", ["out.gpkg", "out.parquet", "out.fgb", "out.geojson"])
 def test_broken_maps_are_one_sentence_and_leave_nothing(tmp_path: Path, kind: str, name: str) -> None:

@@ -175,7 +175,7 @@ def test_geoparquet_says_where_things_are(tmp_path: Path) -> None:
 
 def test_unknown_extensions_name_those_there_are() -> None:
     with pytest.raises(
-        OptionError, match=r"'\.shp'.*\.fgb, \.geojson, \.geojsonl, .*\.geoparquet, \.gpkg, .*\.parquet"
+        OptionError, match=r"'\.shp'.*\.fgb, \.geojson, \.geojsonl, .*\.geoparquet, \.gpkg, .*\.parquet, \.pmtiles"
     ):
         vector_writer(Path("a.shp"))
     assert type(vector_writer(Path("A.GPKG"))) is type(vector_writer(Path("b.gpkg")))
