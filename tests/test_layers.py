@@ -12,9 +12,9 @@ ROOT = Path(geoseg.__file__).parent
 # Lowest first. Modules of one layer do not know each other, but for those of one folder.
 LAYERS = (
     ("errors", "__init__"),
-    ("registry", "grid", "progress", "output", "vrt"),
+    ("registry", "grid", "progress", "output", "vrt", "units", "compiled"),
     ("legend", "raster", "device"),
-    ("scene", "confusion", "reliability", "vector", "statistics", "class_raster"),
+    ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected"),
     ("readers", "writers", "models", "losses", "labels", "sample_data"),
     ("chips", "model"),
     ("training", "prediction", "vectors", "assessment"),

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 
 from geoseg import progress
+from geoseg.connected import Int32s
 from geoseg.vectors import regions as by_regions
 from geoseg.vectors.confidence import Confidence
 from geoseg.vectors.group import Feature, grouping
-from geoseg.vectors.label import Int32s
 from geoseg.vectors.layer import Layer
 from geoseg.vectors.measure import Measure
 from geoseg.vectors.options import Options

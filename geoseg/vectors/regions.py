@@ -11,11 +11,11 @@ import shapely
 from rasterio.features import rasterize
 from rasterio.windows import Window
 
+from geoseg.connected import NONE, Int32s
 from geoseg.errors import LabelError, MapError, OptionError
 from geoseg.grid import Grid
 from geoseg.registry import suggestion
 from geoseg.vector import read_vector
-from geoseg.vectors.label import NONE, Int32s
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ import rasterio
 from rasterio.windows import Window
 
 from geoseg.class_raster import tagged_legend
+from geoseg.connected import NONE, Int32s
 from geoseg.errors import MapError, OptionError
 from geoseg.grid import Grid
 from geoseg.legend import Legend, distinct_colors
 from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
 from geoseg.registry import suggestion
-from geoseg.vectors.label import NONE, Int32s
 
 logger = logging.getLogger(__name__)
 
