@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.legend import IGNORE, Legend
+from geoseg.legend import Legend
 
 Matrix = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
