@@ -372,7 +372,7 @@ class MapScores:
         name: of the map, or how many scenes.
         maps, references: the files, in pairs.
         regions: what pixels had to lie in, None for anywhere.
-        scores: of the pixels; None when the samples are the only reference and none is labelled on the map.
+        scores: of the pixels; where samples are the only reference, of the pixels under them.
         inside: pixels that count, with or without a class.
         unlabelled: of these, pixels with a class in the map and none in the reference.
         unmapped: of these, pixels with a class in the reference and none in the map.
@@ -426,6 +426,16 @@ class EvaluateResult:
     def scores(self) -> Scores:
         """Those of the first map."""
         return self.maps[0].scores
+
+    @property
+    def overall_accuracy(self) -> float:
+        """Share of the compared pixels of the first map that is right; there is at least one."""
+        return self.scores.overall_accuracy or 0.0
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU of the first map."""
+        return self.scores.mean_iou or 0.0
 
     def __str__(self) -> str:
         from geoseg.assessment.tables import told

@@ -123,7 +123,7 @@ def stehman(strata: Counts, mapped: Counts, reference: Counts, sizes: Counts, cl
     weights = (sizes / np.where(drawn > 0, drawn, 1))[strata] / sizes.sum()
     cells = np.bincount(mapped * classes + reference, weights=weights, minlength=classes * classes)
     (u, su), (p, sp), (a, sa) = (np.array(values, float).T for values in (users, producers, areas))
-    return Estimates(overall, overall_error, u, su, p, sp, a, sa, cells.reshape(classes, classes))
+    return Estimates(overall, overall_error, u, su, p, sp, a, sa, np.asarray(cells.reshape(classes, classes), float))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
