@@ -16,7 +16,7 @@ LAYERS = (
     ("legend", "raster", "device"),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster"),
     ("readers", "writers", "models", "losses", "labels", "sample_data"),
-    ("chips", "model"),
+    ("chips", "model", "viewing"),
     ("training", "prediction", "vectors", "assessment"),
     ("workflow", "info"),
     ("cli",),

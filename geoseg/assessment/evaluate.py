@@ -12,7 +12,7 @@ import numpy as np
 
 from geoseg.assessment.compare import Counts, Regions, compare
 from geoseg.assessment.figures import read_curves
-from geoseg.assessment.preview import LONGEST, composite
+from geoseg.assessment.preview import LONGEST
 from geoseg.assessment.report import MOST_PICTURES, Judged, Report, write_report
 from geoseg.class_raster import ClassRaster, open_class_raster
 from geoseg.confusion import Accuracy
@@ -22,6 +22,7 @@ from geoseg.legend import Legend, read_legend
 from geoseg.output import new_output
 from geoseg.readers import Source, find_source
 from geoseg.vector import read_vector
+from geoseg.viewing.composite import composite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
