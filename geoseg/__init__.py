@@ -1,7 +1,7 @@
 """Land-cover maps from satellite and aerial scenes.
 
 The steps of the job are functions of this package: `tile`, `train`, `predict`, `vectorize`, `evaluate`, and `run` for
-all of them. They are imported when first used, so that `import geoseg` stays light.
+all of them; `view` shows what they made. They are imported when first used, so that `import geoseg` stays light.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from geoseg.readers import open_scene as open_scene
     from geoseg.training.fit import train as train
     from geoseg.vectors.vectorize import vectorize as vectorize
+    from geoseg.viewing.view import view as view
     from geoseg.workflow import run as run
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ _HOMES = {
     "tile": "geoseg.chips.tiler",
     "train": "geoseg.training.fit",
     "vectorize": "geoseg.vectors.vectorize",
+    "view": "geoseg.viewing.view",
 }
 
 __all__ = ["__version__", *_HOMES]
