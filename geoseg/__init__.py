@@ -1,8 +1,8 @@
 """Land-cover maps from satellite and aerial scenes.
 
 The steps of the job are functions of this package: `tile`, `train`, `predict`, `vectorize`, `evaluate`, and `run` for
-all of them; `sample` draws the points that a map is judged by. They are imported when first used, so that
-`import geoseg` stays light.
+all of them; `sample` draws the points that a map is judged by, `view` shows what was made. They are imported when
+first used, so that `import geoseg` stays light.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from geoseg.readers import open_scene as open_scene
     from geoseg.training.fit import train as train
     from geoseg.vectors.vectorize import vectorize as vectorize
+    from geoseg.viewing.view import view as view
     from geoseg.workflow import run as run
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ _HOMES = {
     "tile": "geoseg.chips.tiler",
     "train": "geoseg.training.fit",
     "vectorize": "geoseg.vectors.vectorize",
+    "view": "geoseg.viewing.view",
 }
 
 __all__ = ["__version__", *_HOMES]

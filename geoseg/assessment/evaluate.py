@@ -12,7 +12,6 @@ from geoseg.assessment import assemble
 from geoseg.assessment.compare import Comparison
 from geoseg.assessment.figures import read_curves
 from geoseg.assessment.judge import Judgement, Options, Pair, judge, refuse_other_legends
-from geoseg.assessment.preview import composite
 from geoseg.assessment.report import MOST_PICTURES, Judged, Report, write_report
 from geoseg.assessment.samples import sample_field
 from geoseg.assessment.scores import EvaluateResult, RivalScore
@@ -23,6 +22,7 @@ from geoseg.labels import LabelOptions
 from geoseg.legend import Legend, read_legend
 from geoseg.output import new_output
 from geoseg.readers import find_source
+from geoseg.viewing.composite import composite
 
 __all__ = ["EvaluateResult", "Pair", "evaluate", "evaluate_pairs"]
 

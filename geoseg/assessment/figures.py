@@ -25,11 +25,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from geoseg.assessment.preview import Image, Preview
+from geoseg.assessment.preview import Preview
 from geoseg.confusion import Accuracy
 from geoseg.errors import OptionError
 from geoseg.legend import IGNORE, Legend
 from geoseg.raster import first_line
+from geoseg.viewing.composite import Image
 
 Curves = Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
 """Name of a training metric to its epochs and values."""

@@ -19,12 +19,12 @@ import geoseg
 from geoseg.assessment import figures
 from geoseg.assessment.compare import Comparison, Counts
 from geoseg.assessment.figures import Curves
-from geoseg.assessment.preview import Image
 from geoseg.assessment.scores import EvaluateResult, plain
 from geoseg.class_raster import LEGEND_TAG
 from geoseg.confusion import Accuracy, confusion_rows
 from geoseg.legend import Legend
 from geoseg.raster import open_raster
+from geoseg.viewing.composite import Image
 
 FEW_PIXELS = 100
 MOST_PICTURES = 6
