@@ -89,7 +89,7 @@ class _Side:
     def _join(self, kinds: Any, numbers: Any, other_kinds: Any, others: Any) -> None:
         same = (kinds == other_kinds) & (numbers >= 0)
         if same.any():
-            self._joins.append(np.unique(np.stack([numbers[same], others[same]], axis=1), axis=0))
+            self._joins.append(np.stack([numbers[same], others[same]], axis=1))
 
     def finish(self) -> tuple[Objects, Int64s]:
         """The areas, and the final number of each provisional one."""
@@ -143,8 +143,7 @@ class ObjectTally:
         reference = self._reference.add(sight, sight.reference, sight.inside & has_map)
         same = sight.inside & has_map & (sight.mapped == sight.reference)
         if same.any():
-            pairs, shared = np.unique(np.stack([mapped[same], reference[same]]), axis=1, return_counts=True)
-            self._pairs.append(np.vstack([pairs, shared]))
+            self._pairs.append(_overlaps(mapped[same], reference[same]))
 
     def finish(self) -> tuple[Objects, Objects, Int64s]:
         """Polygons of the map, of the reference, and (3, n) pairs of one class: map, reference, shared pixels."""
@@ -155,6 +154,17 @@ class ObjectTally:
         unique, place = np.unique(keys, return_inverse=True)
         shared = np.bincount(place, weights=pairs[2], minlength=len(unique)).astype(np.int64)
         return mapped, reference, np.stack([*np.divmod(unique, max(len(reference.classes), 1)), shared])
+
+
+def _overlaps(one: Int64s, other: Int64s) -> Int64s:
+    """(3, n) pairs of numbers that occur at the same places, and at how many."""
+    # Along a row most pairs are that of the pixel before: runs are few, and only they are sorted.
+    starts = np.flatnonzero(np.concatenate([[True], (one[1:] != one[:-1]) | (other[1:] != other[:-1])]))
+    lengths = np.diff(np.append(starts, len(one)))
+    base, factor = int(other.min()), int(other.max() - other.min()) + 1
+    keys, place = np.unique(one[starts] * factor + (other[starts] - base), return_inverse=True)
+    shared = np.bincount(place, weights=lengths, minlength=len(keys)).astype(np.int64)
+    return np.stack([keys // factor, keys % factor + base, shared])
 
 
 def polygon_scores(tallies: list[ObjectTally], legend: Legend, min_pixels: float = 0) -> PolygonScores:
