@@ -22,7 +22,7 @@ from geoseg.legend import IGNORE, Legend
 Int64s = npt.NDArray[np.int64]
 
 HALF = 0.5
-"""Of the union: what two polygons must share to be the same. With more, no polygon could have two partners."""
+"""Of the union: two polygons that share more are the same, and no polygon can have two such partners."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,7 +194,7 @@ def _scene(
     sizeable = [~side.cut & (side.pixels >= max(min_pixels, 1)) for side in (mapped, reference)]
     one, other, shared = pairs[:, sizeable[0][pairs[0]] & sizeable[1][pairs[1]]]
     iou = shared / np.maximum(mapped.counted[one] + reference.counted[other] - shared, 1)
-    best = _matched(one, other, iou)
+    best = np.flatnonzero(iou > HALF)
     used = []
     for side, keep, partners in ((mapped, sizeable[0], one[best]), (reference, sizeable[1], other[best])):
         seen = keep & (side.counted * 2 > side.pixels)
@@ -206,7 +206,7 @@ def _scene(
     sums[:, 1] = np.bincount(kinds[0][used[0]], minlength=classes)
     sums[:, 2] = np.bincount(kinds[0][one[best]], minlength=classes)
     sums[:, 3] = np.bincount(kinds[0][one[best]], weights=iou[best], minlength=classes)
-    largest = _largest(other, shared, used[1])
+    largest = _largest(other, shared, mapped.counted[one], used[1])
     sums[:, 4] = _sum(kinds[1][other[largest]], 1 - shared[largest] / reference.counted[other[largest]], classes)
     sums[:, 5] = _sum(kinds[1][other[largest]], 1 - shared[largest] / mapped.counted[one[largest]], classes)
     sums[:, 6] = np.bincount(kinds[1][other[largest]], minlength=classes)
@@ -215,18 +215,9 @@ def _scene(
     return sums, np.array([(~used[1]).sum(), (~used[0]).sum()])
 
 
-def _matched(one: Int64s, other: Int64s, iou: npt.NDArray[np.float64]) -> Int64s:
-    """Places of the pairs that match; only at exactly one half can a polygon have two partners, and keeps the first."""
-    good = np.flatnonzero(iou >= HALF)
-    good = good[np.argsort(-iou[good], kind="stable")]
-    for side in (one, other):
-        good = good[np.sort(np.unique(side[good], return_index=True)[1])]
-    return good
-
-
-def _largest(other: Int64s, shared: Int64s, used: npt.NDArray[np.bool_]) -> Int64s:
-    """Places of the pair with the largest overlap of each reference polygon that is used."""
-    order = np.argsort(-shared, kind="stable")
+def _largest(other: Int64s, shared: Int64s, mapped: Int64s, used: npt.NDArray[np.bool_]) -> Int64s:
+    """Places of the pair with the largest overlap of each reference polygon that is used; of equals the tighter one."""
+    order = np.lexsort((mapped, -shared))
     order = order[used[other[order]]]
     return np.asarray(order[np.unique(other[order], return_index=True)[1]])
 
