@@ -80,12 +80,6 @@ def pair(tmp_path: Path) -> Files:
     return write(tmp_path / "map.tif", mapped, **tags), write(tmp_path / "truth.tif", truth, legend=None), mapped, truth
 
 
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of numbers: drawing is most of the time."""
-    monkeypatch.setattr("geoseg.assessment.figures.png", lambda figure: b"")
-
-
 @pytest.mark.usefixtures("without_figures")
 def test_scores_equal_those_of_the_whole_arrays(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, mapped, truth = pair
