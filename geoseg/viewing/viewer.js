@@ -8,6 +8,7 @@
     if (!xs || !ys) return false;
 
     const stage = root.querySelector(".stage");
+    const canvas = root.querySelector(".side"); // a pixel larger all around: Bokeh leaves its outermost one unpainted
     const swipe = root.querySelector(".swipe");
     const hover = root.querySelector(".hover");
     const bar = root.querySelector(".scalebar");
@@ -23,7 +24,7 @@
 
     /* Ranges: both sides share them, and a unit of ground is as long across as down. */
     let perPixel = 1;
-    const size = () => [Math.max(stage.clientWidth, 1), Math.max(stage.clientHeight, 1)];
+    const size = () => [Math.max(canvas.clientWidth, 1), Math.max(canvas.clientHeight, 1)];
     function show(x, y, units) {
       const [w, h] = size();
       perPixel = units;
@@ -175,8 +176,8 @@
     }
     function point(event) {
       if (event.target.closest(".swipe, .zoom")) return void (hover.hidden = true);
-      const box = stage.getBoundingClientRect(), [w, h] = size();
-      const px = event.clientX - box.left - stage.clientLeft, py = event.clientY - box.top - stage.clientTop;
+      const box = canvas.getBoundingClientRect(), [w, h] = size();
+      const px = event.clientX - box.left, py = event.clientY - box.top;
       const x = xs.start + (px / w) * (xs.end - xs.start), y = ys.end - (py / h) * (ys.end - ys.start);
       const side = (100 * px) / w < at ? "left" : "right";
       hover.replaceChildren();
@@ -206,7 +207,7 @@
     });
     swipe.addEventListener("pointermove", (event) => {
       if (!swipe.hasPointerCapture(event.pointerId)) return;
-      move((100 * (event.clientX - stage.getBoundingClientRect().left)) / size()[0]);
+      move((100 * (event.clientX - canvas.getBoundingClientRect().left)) / size()[0]);
     });
     swipe.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -2, ArrowRight: 2, PageDown: -20, PageUp: 20, Home: -100, End: 100 }[event.key];
