@@ -1,7 +1,8 @@
 """Land-cover maps from satellite and aerial scenes.
 
 The steps of the job are functions of this package: `tile`, `train`, `predict`, `vectorize`, `evaluate`, and `run` for
-all of them; `view` shows what they made. They are imported when first used, so that `import geoseg` stays light.
+all of them; `sample` draws the points that a map is judged by, `view` shows what was made. They are imported when
+first used, so that `import geoseg` stays light.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geoseg.assessment.evaluate import evaluate as evaluate
+    from geoseg.assessment.sample import sample as sample
     from geoseg.chips.tiler import tile as tile
     from geoseg.prediction.predict import predict as predict
     from geoseg.readers import open_scene as open_scene
@@ -26,6 +28,7 @@ _HOMES = {
     "open_scene": "geoseg.readers",
     "predict": "geoseg.prediction.predict",
     "run": "geoseg.workflow",
+    "sample": "geoseg.assessment.sample",
     "tile": "geoseg.chips.tiler",
     "train": "geoseg.training.fit",
     "vectorize": "geoseg.vectors.vectorize",

@@ -6,7 +6,6 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,15 +51,6 @@ class ClassRaster:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ClassRaster, (self.path, self.grid, self.legend, self.error)
-
-    def windows(self, rows: int = 512) -> Iterator[Window]:
-        """Full-width windows of `rows` rows, top to bottom."""
-        yield from self.grid.strips(rows)
-
-    def read_windows(self, windows: Iterator[Window]) -> Iterator[tuple[Window, npt.NDArray[np.uint8]]]:
-        """Class indices (rows, cols) of each window, `IGNORE` where there is no class."""
-        for window in windows:
-            yield window, self.read(window)
 
     def read(self, window: Window) -> npt.NDArray[np.uint8]:
         """Class indices (rows, cols) of one window."""

@@ -19,7 +19,7 @@ LONGEST = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preview:
-    """Map and reference at every `step`-th pixel, filled strip by strip while the map is read anyway.
+    """Map and reference at every `step`-th pixel, filled window by window while the map is read anyway.
 
     Attributes:
         grid: the grid of the picture, `step` times coarser than the map's.
@@ -46,14 +46,14 @@ class Preview:
         blank = np.full(coarse.shape, IGNORE, np.uint8)
         return cls(coarse, step, rows, cols, blank, blank.copy(), np.zeros(coarse.shape, bool))
 
-    def add(self, row: int, mapped: Indices, reference: Indices, inside: npt.NDArray[np.bool_]) -> None:
-        """Take the pixels that the picture needs from a full-width strip that begins at `row` of the map."""
-        first, last = np.searchsorted(self.rows, (row, row + len(mapped)))
-        target = slice(first, last)
-        picked = np.ix_(self.rows[target] - row, self.cols)
-        self.mapped[target] = mapped[picked]
-        self.reference[target] = reference[picked]
-        self.inside[target] = inside[picked]
+    def add(self, row: int, col: int, mapped: Indices, reference: Indices, inside: npt.NDArray[np.bool_]) -> None:
+        """Take the pixels that the picture needs from a window that begins at `row` and `col` of the map."""
+        down = slice(*np.searchsorted(self.rows, (row, row + mapped.shape[0])))
+        across = slice(*np.searchsorted(self.cols, (col, col + mapped.shape[1])))
+        picked = np.ix_(self.rows[down] - row, self.cols[across] - col)
+        self.mapped[down, across] = mapped[picked]
+        self.reference[down, across] = reference[picked]
+        self.inside[down, across] = inside[picked]
 
 
 def _centres(length: int, step: int) -> npt.NDArray[np.int64]:

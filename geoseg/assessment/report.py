@@ -19,6 +19,7 @@ import geoseg
 from geoseg.assessment import figures
 from geoseg.assessment.compare import Comparison, Counts
 from geoseg.assessment.figures import Curves
+from geoseg.assessment.scores import EvaluateResult, plain
 from geoseg.class_raster import LEGEND_TAG
 from geoseg.confusion import Accuracy, confusion_rows
 from geoseg.legend import Legend
@@ -60,12 +61,14 @@ class Report:
         judged: the maps, at least one.
         rivals: accuracies of baselines, by name.
         curves: the training's metrics.
+        result: all that was found, for metrics.json and the page.
     """
 
     legend: Legend
     judged: tuple[Judged, ...]
     rivals: Mapping[str, Accuracy]
     curves: Curves | None
+    result: EvaluateResult
 
     @property
     def counts(self) -> Counts:
@@ -136,33 +139,9 @@ def _entries(name: str, text: str) -> dict[str, str]:
 
 
 def _metrics(report: Report, provenance: Mapping[str, str]) -> dict[str, Any]:
-    counted = report.counts
-    areas = _areas(report)
-    return {
-        "geoseg": geoseg.__version__,
-        "maps": [
-            {
-                "map": str(one.map_path),
-                "reference": str(one.reference),
-                "scene": None if one.scene is None else str(one.scene),
-                "regions": one.regions,
-                "pixels": one.comparison.counts.pixels,
-                "overall_accuracy": Accuracy(one.comparison.matrix).overall,
-            }
-            for one in report.judged
-        ],
-        "compared": {
-            "pixels": counted.pixels,
-            "inside_regions": counted.inside,
-            "unlabelled": counted.unlabelled,
-            "unmapped": counted.unmapped,
-        },
-        "scores": report.accuracy.to_dict(report.legend),
-        "baseline": {name: rival.to_dict(report.legend) for name, rival in report.rivals.items()},
-        "map_areas": [{key: area[key] for key in ("id", "name", "pixels", "hectares")} for area in areas],
-        "map_tags": dict(provenance),
-        "notes": notes(report),
-    }
+    found = plain(report.result)
+    del found["output"]  # where it lies is known, and may change
+    return {"geoseg": geoseg.__version__, **found, "map_tags": dict(provenance)}
 
 
 def _areas(report: Report) -> list[dict[str, Any]]:

@@ -59,7 +59,8 @@ class Scores:
         mean_f1: mean F1 score.
         kappa: Cohen's kappa.
         mcc: Matthews' correlation coefficient of several classes.
-        quantity_disagreement, allocation_disagreement: the two parts of 1 - overall accuracy (Pontius and Millones 2011).
+        quantity_disagreement, allocation_disagreement: the two parts of 1 - overall accuracy (Pontius and Millones
+            2011).
         boundary_f1: mean boundary F1 score; of several scenes the mean of theirs.
         classes: in the order of the legend.
         confusion: (K, K) pixel counts, rows reference and columns map.
@@ -156,8 +157,8 @@ class Calibration:
         source: the raster it was read from.
         pixels: compared pixels with a confidence.
         ece, mce: expected and maximum calibration error over the bins.
-        brier: of probabilities the sum over the classes of (p - truth)^2, mean over the pixels (0 to 2); of a confidence
-            alone (confidence - right)^2.
+        brier: mean over the pixels: of probabilities the sum over the classes of (p - truth)^2, 0 to 2; of a confidence
+            alone (confidence - right)^2, 0 to 1.
         of_classes: True when `brier` is that of all classes' probabilities.
         log_loss: mean of -ln p of the true class; None without probabilities.
         class_ece: ECE of each class's probability, in the order of the legend; None without probabilities.
@@ -211,7 +212,7 @@ class PolygonScores:
 
     Attributes:
         min_pixels: smaller polygons were left out of both.
-        excluded_reference, excluded_mapped: polygons left out: too small, cut by the edge, or more than half unlabelled.
+        excluded_reference, excluded_mapped: polygons left out: too small, cut by the edge, more than half unlabelled.
         total: of all classes.
         classes: in the order of the legend.
     """
@@ -230,7 +231,6 @@ class Interval:
     Attributes:
         value: the estimate; None where it does not exist.
         standard_error: its square-rooted variance; None where a stratum has fewer than two samples.
-        half_width: 1.96 standard errors.
     """
 
     value: Score
@@ -238,14 +238,17 @@ class Interval:
 
     @property
     def half_width(self) -> Score:
+        """1.96 standard errors."""
         return None if self.standard_error is None else 1.96 * self.standard_error
 
     @property
     def low(self) -> Score:
+        """Where the interval begins."""
         return None if self.value is None or self.half_width is None else self.value - self.half_width
 
     @property
     def high(self) -> Score:
+        """Where it ends."""
         return None if self.value is None or self.half_width is None else self.value + self.half_width
 
 
@@ -369,7 +372,7 @@ class MapScores:
         name: of the map, or how many scenes.
         maps, references: the files, in pairs.
         regions: what pixels had to lie in, None for anywhere.
-        scores: of the pixels; None when the samples are the only reference and none is labelled on the map.
+        scores: of the pixels; where samples are the only reference, of the pixels under them.
         inside: pixels that count, with or without a class.
         unlabelled: of these, pixels with a class in the map and none in the reference.
         unmapped: of these, pixels with a class in the reference and none in the map.
@@ -424,6 +427,16 @@ class EvaluateResult:
         """Those of the first map."""
         return self.maps[0].scores
 
+    @property
+    def overall_accuracy(self) -> float:
+        """Share of the compared pixels of the first map that is right; there is at least one."""
+        return self.scores.overall_accuracy or 0.0
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU of the first map."""
+        return self.scores.mean_iou or 0.0
+
     def __str__(self) -> str:
         from geoseg.assessment.tables import told
 
@@ -431,10 +444,10 @@ class EvaluateResult:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold of a result: dataclasses as objects with their properties of intervals, paths as text."""
+    """What JSON can hold of a result: dataclasses as objects, paths as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         own = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return own | ({"low": value.low, "high": value.high} if isinstance(value, Interval) else {})
+        return own | ({"half_width": value.half_width} if isinstance(value, Interval) else {})
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
