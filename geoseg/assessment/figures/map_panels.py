@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from geoseg.assessment.figures.style import INK, plain_name
-from geoseg.assessment.preview import Preview
+from geoseg.assessment.preview import Indices, Preview
 from geoseg.legend import IGNORE, Legend
 from geoseg.viewing.composite import Image
 
@@ -33,8 +33,8 @@ def maps_figure(preview: Preview, legend: Legend, scene: Image | None = None) ->
     panels: list[tuple[str, Image]] = [] if scene is None else [("scene", scene)]
     panels += [
         ("map", colored(preview.mapped, legend, (255, 255, 255, 0))),
-        ("reference", colored(preview.reference, legend, _rgba(UNLABELLED))),
-        ("agreement", agreement(preview)),
+        ("reference", colored(preview.reference, legend, rgba(UNLABELLED))),
+        ("agreement", agreement(preview.mapped, preview.reference, preview.compared)),
     ]
     aspect = _pixel_aspect(preview)
     rows, columns, size = _layout(len(panels), preview, aspect)
@@ -79,21 +79,16 @@ def colored(indices: npt.NDArray[np.uint8], legend: Legend, nothing: tuple[int, 
     return np.asarray(table[indices])
 
 
-def agreement(preview: Preview) -> Image:
+def agreement(mapped: Indices, reference: Indices, compared: npt.NDArray[np.bool_]) -> Image:
     """(rows, cols, 4) where map and reference agree and where they differ; clear where they were not compared."""
-    both = compared(preview)
-    image = np.zeros((*both.shape, 4), np.uint8)
-    image[both & (preview.mapped == preview.reference)] = _rgba(AGREE)
-    image[both & (preview.mapped != preview.reference)] = _rgba(DIFFER)
+    image = np.zeros((*compared.shape, 4), np.uint8)
+    image[compared & (mapped == reference)] = rgba(AGREE)
+    image[compared & (mapped != reference)] = rgba(DIFFER)
     return image
 
 
-def compared(preview: Preview) -> npt.NDArray[np.bool_]:
-    """(rows, cols) True where both have a class and pixels count."""
-    return np.asarray(preview.inside & (preview.mapped != IGNORE) & (preview.reference != IGNORE))
-
-
-def _rgba(color: str) -> tuple[int, int, int, int]:
+def rgba(color: str) -> tuple[int, int, int, int]:
+    """Red, green, blue and full opacity of "#rrggbb"."""
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16), 255
 
 
@@ -137,7 +132,7 @@ def _legend_entries(preview: Preview, legend: Legend, used: list[int]) -> list[A
     ]
     if (preview.reference == IGNORE).mean() > 0.001:  # not for a stray pixel that nobody can see
         entries.append(Patch(facecolor=UNLABELLED, label="unlabelled", **edge))
-    if (~compared(preview)).mean() > 0.001:
+    if (~preview.compared).mean() > 0.001:
         entries.append(Patch(facecolor="white", label="no class, not compared", **edge))
     entries += [Patch(facecolor=AGREE, label="agree", **edge), Patch(facecolor=DIFFER, label="differ", **edge)]
     if not preview.inside.all():
