@@ -17,7 +17,7 @@ from geoseg.viewing.layers import LEFT, RIGHT, ClassLayer, Layer, PictureLayer
 from geoseg.viewing.place import Place, is_north_up
 from geoseg.viewing.viewer import Viewer, viewer
 
-NOT_COMPARED = "#bdbdbd"
+NOT_COMPARED = "#7d8894"
 _AGREEMENT = (
     TerrainClass(0, "agree", AGREE),
     TerrainClass(1, "differ", DIFFER),

@@ -101,8 +101,17 @@ def _entries(name: str, text: str) -> dict[str, str]:
     """A tag's text; one that holds a JSON object becomes an entry per key."""
     values = _object(text)
     pairs = {name: text} if values is None else {f"{name}: {key}": item for key, item in values.items()}
-    texts = {key: item if isinstance(item, str) else json.dumps(item) for key, item in pairs.items()}
+    texts = {key: _plain(item) for key, item in pairs.items()}
     return {key: item if len(item) <= _LONGEST else item[:_LONGEST] + "…" for key, item in texts.items()}
+
+
+def _plain(value: Any) -> str:
+    """A value of JSON as people write it."""
+    if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
+        return ", ".join(map(_plain, value))
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else "yes" if value else "no"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def model_facts(spec: ModelSpec) -> dict[str, str]:

@@ -36,6 +36,9 @@ MOST_PICTURES = 6
 _FURTHER = 500
 """Longest side of the pictures of all maps but the first, in pixels: a page must stay small enough to send."""
 
+_READING = 118
+"""Pixels of the page for an inch of a figure."""
+
 _FILTERS = (
     words.score,
     words.percent,
@@ -170,7 +173,7 @@ def _html(report: Report, images: Mapping[str, bytes]) -> str:
         told=report.provenance,
         pictures=_pictures(report, viewers),
         spots=[_spot(one, spot, report.legend) for one, spot in report.spots],
-        images={name: as_url(data) for name, data in images.items()},
+        images={name: _sized(data) for name, data in images.items()},
         further=further_notes(report),
     )
     return document(
@@ -204,6 +207,12 @@ def _spot(one: Judged, spot: Spot, legend: Legend) -> dict[str, Any]:
         "mapped": mapped,
         "size": f"{int(spot.window.width)} x {int(spot.window.height)} pixels",
     }
+
+
+def _sized(data: bytes) -> dict[str, Any]:
+    """A figure for the page, as wide as it is meant to be read."""
+    with Pillow.open(io.BytesIO(data)) as image:
+        return {"url": as_url(data), "width": round(image.width * _READING / figures.DPI)}
 
 
 def _small_png(image: Image) -> bytes:

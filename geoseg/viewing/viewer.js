@@ -155,13 +155,13 @@
       made.append(element("span", text), element("span", of, "of"));
       return made;
     }
-    function lines(layer, side, x, y) {
+    function lines(layer, x, y) {
       if (layer.kind === "classes") {
-        const k = layer.classes[pixel(layer.sources[0].source, layer.parts[side][0], x, y)];
+        const k = layer.classes[pixel(layer.sources[0].source, layer.parts.left[0], x, y)];
         return k === undefined || !on[k] ? [] : [line(layer.name, told.classes[k].name, told.classes[k].color)];
       }
       if (layer.kind === "share") {
-        const value = pixel(layer.sources[0].source, layer.parts[side][0], x, y);
+        const value = pixel(layer.sources[0].source, layer.parts.left[0], x, y);
         return value === null ? [] : [line(layer.name, "confidence " + value + " %")];
       }
       const hit = layer.kind === "shapes" ? shapeAt(layer, x, y) : null;
@@ -179,10 +179,10 @@
       const box = canvas.getBoundingClientRect(), [w, h] = size();
       const px = event.clientX - box.left, py = event.clientY - box.top;
       const x = xs.start + (px / w) * (xs.end - xs.start), y = ys.end - (py / h) * (ys.end - ys.start);
-      const side = (100 * px) / w < at ? "left" : "right";
       hover.replaceChildren();
       for (const layer of [...layers].reverse()) {
-        if (layer.kind === "share" || layer.seen[side]) hover.append(...lines(layer, side, x, y));
+        // Also what lies on the other side of the line: that is what one compares.
+        if (layer.kind === "share" || layer.seen.left || layer.seen.right) hover.append(...lines(layer, x, y));
       }
       const place = lonLat(x, y);
       if (place) hover.append(element("span", degrees(place[1], "NS") + ", " + degrees(place[0], "EW"), "where"));

@@ -5,13 +5,14 @@ from geoseg.assessment.figures.class_scores import bars_figure
 from geoseg.assessment.figures.confusion_matrix import confusion_figure
 from geoseg.assessment.figures.map_panels import AGREE, DIFFER, agreement, colored, maps_figure
 from geoseg.assessment.figures.reliability import reliability_figure
-from geoseg.assessment.figures.style import NAME_LENGTH, plain_name, png, short_count, svg
+from geoseg.assessment.figures.style import DPI, NAME_LENGTH, plain_name, png, short_count, svg
 from geoseg.assessment.figures.training_curves import Curves, curves_figure, read_curves
 from geoseg.assessment.figures.worst_places import spot_images, worst_figure
 
 __all__ = [
     "AGREE",
     "DIFFER",
+    "DPI",
     "NAME_LENGTH",
     "Curves",
     "agreement",
