@@ -162,7 +162,7 @@ def test_numbers_may_be_the_names_of_a_given_legend(tmp_path):
 
 def test_gaps_in_a_column_of_ids(tmp_path, caplog):
     assert open_labels(columns(tmp_path, code=[np.nan, 65535.0])).legend.ids == (65535,)
-    assert "1 of 2 polygons have no 'code'" in caplog.text
+    assert "1 of 2 features have no 'code'" in caplog.text
 
 
 def test_a_running_number_is_no_class_id(tmp_path):

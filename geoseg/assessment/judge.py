@@ -153,22 +153,22 @@ def _scene(
     labels = open_reference(pair.reference, raster.legend, field=pair.field, **options.labelling)
     regions = _regions(pair.regions, raster)
     with ExitStack() as stack:
-        tallies = _tallies(pair, raster, options, stack)
+        tallies = _tallies(pair, raster, options, stack, extended=not labels.has_points_only)
         tallies |= {f"pair {place}": PairTally(rival, spacing) for place, rival in enumerate(rivals)}
         wanted: list[Tally] = list(tallies.values())
         comparison = compare(raster, labels, regions, tallies=wanted, longest=longest)
     return _Scene(pair, labels, comparison, None if regions is None else regions.name, tallies)
 
 
-def _tallies(pair: Pair, raster: ClassRaster, options: Options, stack: ExitStack) -> dict[str, Any]:
+def _tallies(pair: Pair, raster: ClassRaster, options: Options, stack: ExitStack, *, extended: bool) -> dict[str, Any]:
     """What to count beside the confusion matrix; modules that compile are loaded only where they are needed."""
     classes, grid = len(raster.legend), raster.grid
     found: dict[str, Any] = {}
-    if options.boundary is not None:
+    if options.boundary is not None and extended:
         from geoseg.assessment.boundary import BoundaryTally, tolerance
 
         found["boundary"] = BoundaryTally(classes, tolerance(options.boundary, grid))
-    if options.polygons is not None:
+    if options.polygons is not None and extended:
         from geoseg.assessment.objects import ObjectTally
 
         _least_pixels(options.polygons, grid)
@@ -249,19 +249,21 @@ def _by_region(scenes: list[_Scene], legend: Legend) -> tuple[GroupScores, ...]:
 
 
 def _boundary(scenes: list[_Scene], grid: Grid) -> Boundary | None:
-    if "boundary" not in scenes[0].tallies:
+    found = [scene.tallies["boundary"].pixels for scene in scenes if "boundary" in scene.tallies]
+    if not found:
         return None
-    pixels, metres = scenes[0].tallies["boundary"].pixels, grid.ground_sample_distance
+    pixels, metres = found[0], grid.ground_sample_distance
     return Boundary(pixels, None if metres is None else pixels * metres)
 
 
 def _polygons(scenes: list[_Scene], raster: ClassRaster, options: Options) -> PolygonScores | None:
-    if options.polygons is None:
+    tallies = [scene.tallies["polygons"] for scene in scenes if "polygons" in scene.tallies]
+    if options.polygons is None or not tallies:
         return None
     from geoseg.assessment.objects import polygon_scores
 
     least = _least_pixels(options.polygons, raster.grid)
-    return polygon_scores([scene.tallies["polygons"] for scene in scenes], raster.legend, least)
+    return polygon_scores(tallies, raster.legend, least)
 
 
 def _least_pixels(text: str | float, grid: Grid) -> float:

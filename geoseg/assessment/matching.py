@@ -87,6 +87,11 @@ class MatchedLabels:
         """The file."""
         return self.labels.path
 
+    @property
+    def has_points_only(self) -> bool:
+        """True for labels without any extent: they have no borders and no polygons to compare."""
+        return isinstance(self.labels, PolygonLabels) and bool((self.labels.shapes.geom_type == "Point").all())
+
     def read(self, grid: Grid) -> npt.NDArray[np.uint8]:
         """Class indices (rows, cols) on a grid; `STRANGER` for classes that the map's legend lacks."""
         own = self.labels.read(grid)
@@ -133,9 +138,6 @@ def open_reference(
         labels = open_labels(path, field=field, legend=legend, **labelling)
         return MatchedLabels(labels, legend, match(labels.legend, legend, by_id=True))
     labels = open_labels(path, field=field, **labelling)
-    if not is_named(labels.legend):
-        labels = open_labels(path, field=field, legend=legend, **labelling)
-        return MatchedLabels(labels, legend, match(labels.legend, legend, by_id=True))
     numbered = isinstance(labels, PolygonLabels) and labels.numbered
     return MatchedLabels(labels, legend, require_match(path, labels.legend, legend, numbered=numbered))
 

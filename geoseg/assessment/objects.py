@@ -22,7 +22,7 @@ from geoseg.legend import IGNORE, Legend
 Int64s = npt.NDArray[np.int64]
 
 HALF = 0.5
-"""Of the union: what two polygons must share to be the same. With more, no polygon could have two partners."""
+"""Of the union: two polygons that share more are the same, and no polygon can have two such partners."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +89,7 @@ class _Side:
     def _join(self, kinds: Any, numbers: Any, other_kinds: Any, others: Any) -> None:
         same = (kinds == other_kinds) & (numbers >= 0)
         if same.any():
-            self._joins.append(np.unique(np.stack([numbers[same], others[same]], axis=1), axis=0))
+            self._joins.append(np.stack([numbers[same], others[same]], axis=1))
 
     def finish(self) -> tuple[Objects, Int64s]:
         """The areas, and the final number of each provisional one."""
@@ -143,8 +143,7 @@ class ObjectTally:
         reference = self._reference.add(sight, sight.reference, sight.inside & has_map)
         same = sight.inside & has_map & (sight.mapped == sight.reference)
         if same.any():
-            pairs, shared = np.unique(np.stack([mapped[same], reference[same]]), axis=1, return_counts=True)
-            self._pairs.append(np.vstack([pairs, shared]))
+            self._pairs.append(_overlaps(mapped[same], reference[same]))
 
     def finish(self) -> tuple[Objects, Objects, Int64s]:
         """Polygons of the map, of the reference, and (3, n) pairs of one class: map, reference, shared pixels."""
@@ -155,6 +154,17 @@ class ObjectTally:
         unique, place = np.unique(keys, return_inverse=True)
         shared = np.bincount(place, weights=pairs[2], minlength=len(unique)).astype(np.int64)
         return mapped, reference, np.stack([*np.divmod(unique, max(len(reference.classes), 1)), shared])
+
+
+def _overlaps(one: Int64s, other: Int64s) -> Int64s:
+    """(3, n) pairs of numbers that occur at the same places, and at how many."""
+    # Along a row most pairs are that of the pixel before: runs are few, and only they are sorted.
+    starts = np.flatnonzero(np.concatenate([[True], (one[1:] != one[:-1]) | (other[1:] != other[:-1])]))
+    lengths = np.diff(np.append(starts, len(one)))
+    base, factor = int(other.min()), int(other.max() - other.min()) + 1
+    keys, place = np.unique(one[starts] * factor + (other[starts] - base), return_inverse=True)
+    shared = np.bincount(place, weights=lengths, minlength=len(keys)).astype(np.int64)
+    return np.stack([keys // factor, keys % factor + base, shared])
 
 
 def polygon_scores(tallies: list[ObjectTally], legend: Legend, min_pixels: float = 0) -> PolygonScores:
@@ -184,7 +194,7 @@ def _scene(
     sizeable = [~side.cut & (side.pixels >= max(min_pixels, 1)) for side in (mapped, reference)]
     one, other, shared = pairs[:, sizeable[0][pairs[0]] & sizeable[1][pairs[1]]]
     iou = shared / np.maximum(mapped.counted[one] + reference.counted[other] - shared, 1)
-    best = _matched(one, other, iou)
+    best = np.flatnonzero(iou > HALF)
     used = []
     for side, keep, partners in ((mapped, sizeable[0], one[best]), (reference, sizeable[1], other[best])):
         seen = keep & (side.counted * 2 > side.pixels)
@@ -196,7 +206,7 @@ def _scene(
     sums[:, 1] = np.bincount(kinds[0][used[0]], minlength=classes)
     sums[:, 2] = np.bincount(kinds[0][one[best]], minlength=classes)
     sums[:, 3] = np.bincount(kinds[0][one[best]], weights=iou[best], minlength=classes)
-    largest = _largest(other, shared, used[1])
+    largest = _largest(other, shared, mapped.counted[one], used[1])
     sums[:, 4] = _sum(kinds[1][other[largest]], 1 - shared[largest] / reference.counted[other[largest]], classes)
     sums[:, 5] = _sum(kinds[1][other[largest]], 1 - shared[largest] / mapped.counted[one[largest]], classes)
     sums[:, 6] = np.bincount(kinds[1][other[largest]], minlength=classes)
@@ -205,18 +215,9 @@ def _scene(
     return sums, np.array([(~used[1]).sum(), (~used[0]).sum()])
 
 
-def _matched(one: Int64s, other: Int64s, iou: npt.NDArray[np.float64]) -> Int64s:
-    """Places of the pairs that match; only at exactly one half can a polygon have two partners, and keeps the first."""
-    good = np.flatnonzero(iou >= HALF)
-    good = good[np.argsort(-iou[good], kind="stable")]
-    for side in (one, other):
-        good = good[np.sort(np.unique(side[good], return_index=True)[1])]
-    return good
-
-
-def _largest(other: Int64s, shared: Int64s, used: npt.NDArray[np.bool_]) -> Int64s:
-    """Places of the pair with the largest overlap of each reference polygon that is used."""
-    order = np.argsort(-shared, kind="stable")
+def _largest(other: Int64s, shared: Int64s, mapped: Int64s, used: npt.NDArray[np.bool_]) -> Int64s:
+    """Places of the pair with the largest overlap of each reference polygon that is used; of equals the tighter one."""
+    order = np.lexsort((mapped, -shared))
     order = order[used[other[order]]]
     return np.asarray(order[np.unique(other[order], return_index=True)[1]])
 

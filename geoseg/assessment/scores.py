@@ -183,7 +183,7 @@ class PolygonScore:
     Attributes:
         name: of the class, "all" for all.
         reference, mapped: how many polygons there are in each.
-        matched: pairs of one class with IoU of at least one half; no polygon is in two of them.
+        matched: pairs of one class with IoU above one half; no polygon is in two of them.
         precision, recall, f1: matched / mapped, matched / reference, and their harmonic mean.
         panoptic_quality: sum of the IoU of the pairs / (matched + half of all that have no partner).
         matched_iou: mean IoU of the pairs.

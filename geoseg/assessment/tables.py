@@ -21,9 +21,8 @@ _LONGEST = 32
 def told(result: EvaluateResult) -> str:
     """What an evaluation found, the first map in full and what else there is below it."""
     first = result.maps[0]
-    parts = [_classes(result), list(_summary(result))]
-    if first.estimate is not None:
-        parts.append(_estimate(first.estimate))
+    parts = [] if first.estimate is None else [_estimate(first.estimate)]
+    parts += [_classes(result), list(_summary(result))]
     parts += [_groups("scene", first.scenes), _groups("region", first.by_region)]
     if first.polygons is not None:
         parts.append(_polygons(first.polygons))

@@ -94,12 +94,15 @@ def test_scores_equal_those_of_the_whole_arrays(pair: Files, tmp_path: Path) -> 
     expected = Accuracy(matrix)
     assert result.overall_accuracy == expected.overall
     assert result.mean_iou == expected.mean_iou
-    assert result.pixels == matrix.sum() == 70 * 117
-    assert result.unlabelled == 10 * 117
-    assert result.unmapped == 70 * 3
-    assert [item.iou for item in result.classes] == [*expected.iou[:3], None]
-    assert result.worst == LEGEND.names[int(np.nanargmin(expected.iou))]
-    assert [item.map_pixels for item in result.classes] == [int((mapped == id_).sum()) for id_ in LEGEND.ids]
+    found = result.maps[0]
+    assert found.scores.pixels == matrix.sum() == 70 * 117
+    assert found.unlabelled == 10 * 117
+    assert found.unmapped == 70 * 3
+    assert [item.iou for item in found.scores.classes] == [*expected.iou[:3], None]
+    assert found.scores.worst.name == LEGEND.names[int(np.nanargmin(expected.iou))]
+    assert [item.pixels for item in found.areas] == [int((mapped == id_).sum()) for id_ in LEGEND.ids]
+    assert found.scores.classes[3].missing
+    assert any("never seen: absent" in note for note in found.notes)
     text = str(result)
     assert "overall accuracy" in text
     assert len({len(line) for line in text.splitlines()[:5]}) == 1
@@ -139,14 +142,14 @@ def test_numbers_can_be_read_by_other_programs(pair: Files, tmp_path: Path) -> N
     map_path, truth_path, *_ = pair
     result = evaluate(map_path, truth_path, tmp_path / "report")
     metrics = json.loads((tmp_path / "report/metrics.json").read_text(), parse_constant=pytest.fail)
-    assert metrics["scores"]["overall_accuracy"] == result.overall_accuracy
-    assert metrics["scores"]["classes"][3]["iou"] is None
-    assert metrics["compared"]["pixels"] == result.pixels
+    assert metrics["maps"][0]["scores"]["overall_accuracy"] == result.overall_accuracy
+    assert metrics["maps"][0]["scores"]["classes"][3]["iou"] is None
+    assert metrics["maps"][0]["scores"]["pixels"] == result.scores.pixels
     assert metrics["map_tags"]["command"] == "geoseg predict <b>"
     with (tmp_path / "report/confusion.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0][3] == rows[3][0] == "'=water"
-    assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == metrics["scores"]["confusion"]
+    assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == metrics["maps"][0]["scores"]["confusion"]
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -154,7 +157,7 @@ def test_areas_are_those_on_the_ground(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, mapped, _ = pair
     result = evaluate(map_path, truth_path, tmp_path / "report")
     # On the central meridian UTM shrinks lengths by 0.9996.
-    assert result.classes[0].hectares == pytest.approx((mapped == 1).sum() * 0.01 / 0.9996**2, rel=1e-4)
+    assert result.maps[0].areas[0].hectares == pytest.approx((mapped == 1).sum() * 0.01 / 0.9996**2, rel=1e-4)
 
 
 @pytest.mark.parametrize("latitude", [0, 45, 80])
@@ -193,7 +196,7 @@ def test_reference_in_another_crs(pair: Files, tmp_path: Path) -> None:
     other = write(tmp_path / "other.tif", moved, crs=target, transform=transform, legend=None)
     result = evaluate(map_path, other, tmp_path / "report")
     expected = (mapped == truth)[mapped > 0].mean()
-    assert result.pixels > 0.97 * (mapped > 0).sum()
+    assert result.scores.pixels > 0.97 * (mapped > 0).sum()
     assert result.overall_accuracy == pytest.approx(expected, abs=0.02)
 
 
@@ -204,7 +207,7 @@ def test_polygons_and_regions(pair: Files, tmp_path: Path) -> None:
     frame = gpd.GeoDataFrame({"land": ["forest"]}, geometry=[box], crs=UTM.to_wkt())
     frame.to_crs(4326).to_file(tmp_path / "truth.gpkg")
     result = evaluate(map_path, tmp_path / "truth.gpkg", tmp_path / "a", class_field="land")
-    assert result.pixels == 40 * 50
+    assert result.scores.pixels == 40 * 50
     assert result.overall_accuracy == pytest.approx((mapped[10:50, 10:60] == 1).mean(), abs=1e-9)
 
     half = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_200, 500_300, 5_000_000)], crs=UTM.to_wkt())
@@ -213,7 +216,7 @@ def test_polygons_and_regions(pair: Files, tmp_path: Path) -> None:
         inside = evaluate(
             map_path, tmp_path / "truth.gpkg", tmp_path / f"b{number}", class_field="land", regions=regions
         )
-        assert inside.pixels == 40 * 20
+        assert inside.scores.pixels == 40 * 20
         assert inside.overall_accuracy == pytest.approx((mapped[10:50, 10:30] == 1).mean(), abs=1e-9)
 
 
@@ -260,8 +263,8 @@ def test_scene_baseline_and_curves_are_shown(pair: Files, tmp_path: Path) -> Non
         map_path, truth_path, tmp_path / "report",
         scene=tmp_path / "scene.tif", baseline={"per pixel": rival}, curves=tmp_path / "metrics.csv",
     )  # fmt: skip
-    assert result.baseline[0].overall_accuracy == 1
-    assert list(result.baseline[0].iou) == [1, 1, 1, None]
+    assert result.baseline[0].scores.overall_accuracy == 1
+    assert [one.iou for one in result.baseline[0].scores.classes] == [1, 1, 1, None]
     assert "IoU per pixel" in str(result)
     assert len(_sources((tmp_path / "report/report.html").read_text())) == 4
     with pytest.raises(OptionError, match="2 classes"):
@@ -276,12 +279,12 @@ def test_several_maps_are_counted_together(pair: Files, tmp_path: Path) -> None:
     )
     result = evaluate_pairs([Pair(map_path, truth_path), Pair(other, truth_2)], tmp_path / "report")
     single = [evaluate(*files, tmp_path / files[0].stem) for files in ((map_path, truth_path), (other, truth_2))]
-    assert result.pixels == sum(one.pixels for one in single)
-    correct = sum(one.overall_accuracy * one.pixels for one in single)
-    assert result.overall_accuracy == pytest.approx(correct / result.pixels)
+    assert result.scores.pixels == sum(one.scores.pixels for one in single)
+    correct = sum(one.overall_accuracy * one.scores.pixels for one in single)
+    assert result.overall_accuracy == pytest.approx(correct / result.scores.pixels)
     assert (tmp_path / "report/map_and_reference_2.png").is_file()
     metrics = json.loads((tmp_path / "report/metrics.json").read_text())
-    assert [one["pixels"] for one in metrics["maps"]] == [one.pixels for one in single]
+    assert [one["scores"]["pixels"] for one in metrics["maps"][0]["scenes"]] == [one.scores.pixels for one in single]
     assert "Accuracy of 2 maps" in (tmp_path / "report/report.html").read_text()
     strange = write(tmp_path / "strange.tif", mapped, legend=Legend.from_names([(1, "a"), (2, "b"), (5, "c")]))
     with pytest.raises(MapError, match=r"strange\.tif"):
@@ -303,7 +306,7 @@ def test_map_without_crs(tmp_path: Path) -> None:
     path = write(tmp_path / "map.tif", ids, crs=None)
     result = evaluate(path, path, tmp_path / "report", scene=path)
     assert result.overall_accuracy == 1
-    assert result.classes[0].hectares is None
+    assert result.maps[0].areas[0].hectares is None
 
 
 def test_memory_does_not_grow_with_the_map(tmp_path: Path) -> None:
@@ -326,7 +329,7 @@ def test_command(pair: Files, tmp_path: Path) -> None:
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout, parse_constant=pytest.fail)
-    assert told["classes"][3]["iou"] is None
+    assert told["maps"][0]["scores"]["classes"][3]["iou"] is None
     again = CliRunner().invoke(command, arguments)
     assert again.exit_code == 1
     assert again.stderr.startswith("Error: ")

@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def preview(rows: int, cols: int, crs: str | None = "EPSG:32633", classes: int =
     generator = np.random.default_rng(0)
     reference = generator.integers(0, classes, (rows, cols)).astype(np.uint8)
     mapped = np.where(generator.random((rows, cols)) < 0.8, reference, IGNORE).astype(np.uint8)
-    picture.add(0, mapped, reference, np.ones((rows, cols), bool))
+    picture.add(0, 0, mapped, reference, np.ones((rows, cols), bool))
     return picture
 
 
@@ -67,15 +68,15 @@ def test_names_are_one_short_line_without_formulas() -> None:
     assert figures.plain_name(" \n ") == "?"
 
 
-def test_picture_takes_the_middle_of_each_step_whatever_the_strips() -> None:
+def test_picture_takes_the_middle_of_each_step_whatever_the_windows() -> None:
     grid = Grid(None, Affine.identity(), 107, 53)
     values = (np.arange(107 * 53) % 200).reshape(107, 53).astype(np.uint8)
     pictures = []
-    for strip in (107, 10, 1):
+    for rows, cols in ((107, 53), (10, 53), (1, 20), (64, 7)):
         picture = Preview.of(grid, longest=20)
-        for row in range(0, 107, strip):
-            part = values[row : row + strip]
-            picture.add(row, part, part, part > 3)
+        for row, col in itertools.product(range(0, 107, rows), range(0, 53, cols)):
+            part = values[row : row + rows, col : col + cols]
+            picture.add(row, col, part, part, part > 3)
         pictures.append(picture.mapped)
     assert max(pictures[0].shape) <= 20
     np.testing.assert_array_equal(pictures[0][0, 0], values[3, 3])
