@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
@@ -10,19 +11,23 @@ import geopandas as gpd
 
 from geoseg.assessment import assemble
 from geoseg.assessment.compare import Comparison
-from geoseg.assessment.figures import read_curves
+from geoseg.assessment.figures import Curves, read_curves
 from geoseg.assessment.judge import Judgement, Options, Pair, judge, refuse_other_legends
+from geoseg.assessment.provenance import Provenance, provenance
 from geoseg.assessment.report import MOST_PICTURES, Judged, Report, write_report
 from geoseg.assessment.samples import sample_field
 from geoseg.assessment.scores import EvaluateResult, RivalScore
-from geoseg.class_raster import open_class_raster
+from geoseg.assessment.worst import worst_places
+from geoseg.class_raster import ClassRaster, open_class_raster
 from geoseg.confusion import Accuracy
 from geoseg.errors import OptionError
-from geoseg.labels import LabelOptions
+from geoseg.labels import LabelOptions, Labels
 from geoseg.legend import Legend, read_legend
 from geoseg.output import new_output
 from geoseg.readers import find_source
 from geoseg.viewing.composite import composite
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["EvaluateResult", "Pair", "evaluate", "evaluate_pairs"]
 
@@ -53,6 +58,7 @@ def evaluate(
     spacing: int | None = None,
     baseline: Mapping[str, Accuracy] | None = None,
     curves: str | Path | None = None,
+    model: str | Path | None = None,
     overwrite: bool = False,
     **labelling: Unpack[LabelOptions],
 ) -> EvaluateResult:
@@ -78,7 +84,8 @@ def evaluate(
         polygons: smallest polygon that counts, such as "0.5ha" or "0"; None for no scores of polygons.
         spacing: pixels between the pairs by which two maps are tested; found from the maps when None.
         baseline: accuracies of rivals on the same pixels and classes, by name, to show side by side.
-        curves: metrics.csv of the training, to draw its curves.
+        curves: metrics.csv of the training, to draw its curves; the one beside the model when not given.
+        model: the model that made the map, to tell of it; the one beside the map when not given.
         overwrite: replace the report if it is there.
         **labelling: how the reference is read, see `geoseg.labels.LabelOptions`.
 
@@ -120,6 +127,7 @@ def evaluate(
         spacing=spacing,
         baseline=baseline,
         curves=curves,
+        model=model,
         overwrite=overwrite,
     )
 
@@ -132,6 +140,7 @@ def evaluate_pairs(
     bands: tuple[str, ...] | None = None,
     baseline: Mapping[str, Accuracy] | None = None,
     curves: str | Path | None = None,
+    model: str | Path | None = None,
     boundary: str | float | None = BOUNDARY,
     overwrite: bool = False,
     **labelling: Unpack[LabelOptions],
@@ -155,6 +164,7 @@ def evaluate_pairs(
         bands=bands,
         baseline=baseline,
         curves=curves,
+        model=model,
         overwrite=overwrite,
     )
 
@@ -168,6 +178,7 @@ def _evaluate(
     bands: tuple[str, ...] | None,
     baseline: Mapping[str, Accuracy] | None,
     curves: str | Path | None,
+    model: str | Path | None,
     overwrite: bool,
     spacing: int | None = None,
 ) -> EvaluateResult:
@@ -179,7 +190,8 @@ def _evaluate(
             refuse_other_legends(scenes)
         own = maps[0][0].legend
         rivals = _checked(baseline or {}, len(own))
-        training = None if curves is None else read_curves(Path(curves))
+        made = provenance(candidates[0][0].map_path, None if model is None else Path(model))
+        training = _curves(None if curves is None else Path(curves), made)
         found = [
             judge(
                 pairs,
@@ -193,11 +205,24 @@ def _evaluate(
         ]
         result = _result(workspace.target, found, rivals, own)
         judged = tuple(
-            _judged(pair, one, bands, pictured=number < MOST_PICTURES)
-            for number, (pair, one) in enumerate(zip(candidates[0], found[0].comparisons, strict=True))
+            _judged(pair, raster, one, labels, bands, pictured=number < MOST_PICTURES)
+            for number, (pair, raster, one, labels) in enumerate(
+                zip(candidates[0], maps[0], found[0].comparisons, found[0].references, strict=True)
+            )
         )
-        write_report(workspace.main, Report(own, judged, rivals, training, result))
+        write_report(workspace.main, Report(own, judged, rivals, training, result, made))
         return result
+
+
+def _curves(given: Path | None, made: Provenance) -> Curves | None:
+    """The curves that were asked for, else those beside the model, if they can be read."""
+    if given is not None:
+        return read_curves(given)
+    try:
+        return None if made.curves is None else read_curves(made.curves)
+    except OptionError as error:
+        logger.warning("%s; the report has no curves", error)
+        return None
 
 
 def _paths(given: Paths) -> list[Path]:
@@ -231,8 +256,17 @@ def _each(given: Paths | None, maps: list[Path], what: str) -> list[Path | None]
     return list(paths)
 
 
-def _judged(pair: Pair, comparison: Comparison, bands: tuple[str, ...] | None, *, pictured: bool) -> Judged:
-    picture = None if pair.scene is None or not pictured else composite(pair.scene, comparison.preview.grid, bands)
+def _judged(
+    pair: Pair,
+    raster: ClassRaster,
+    comparison: Comparison,
+    labels: Labels,
+    bands: tuple[str, ...] | None,
+    *,
+    pictured: bool,
+) -> Judged:
+    preview = comparison.preview
+    picture = None if pair.scene is None or not pictured else composite(pair.scene, preview.grid, bands)
     regions = str(pair.regions) if isinstance(pair.regions, Path) else "the regions"
     return Judged(
         map_path=pair.map_path,
@@ -241,6 +275,7 @@ def _judged(pair: Pair, comparison: Comparison, bands: tuple[str, ...] | None, *
         regions=None if pair.regions is None else regions,
         comparison=comparison,
         picture=picture,
+        spots=worst_places(preview, raster, labels, pair.scene, bands) if pictured else (),
     )
 
 

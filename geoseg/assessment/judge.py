@@ -97,11 +97,13 @@ class Judgement:
     Attributes:
         scores: all of it.
         comparisons: counts and small pictures, scene by scene.
+        references: what the scenes were compared with.
         rivals: how it compares with the other maps.
     """
 
     scores: MapScores
     comparisons: tuple[Comparison, ...]
+    references: tuple[MatchedLabels, ...]
     rivals: tuple[McNemar, ...]
 
 
@@ -137,7 +139,12 @@ def judge(
     counts: Counts = sum(rest, start=first)
     mapped = assemble.areas(counts, legend)
     scores = _map_scores(scenes, maps, counts, mapped, options)
-    return Judgement(scores, tuple(scene.comparison for scene in scenes), _rivals(scenes[0], maps[0], others))
+    return Judgement(
+        scores,
+        tuple(scene.comparison for scene in scenes),
+        tuple(scene.labels for scene in scenes),
+        _rivals(scenes[0], maps[0], others),
+    )
 
 
 def _scene(

@@ -46,6 +46,11 @@ class Preview:
         blank = np.full(coarse.shape, IGNORE, np.uint8)
         return cls(coarse, step, rows, cols, blank, blank.copy(), np.zeros(coarse.shape, bool))
 
+    @property
+    def compared(self) -> npt.NDArray[np.bool_]:
+        """(rows, cols) True where map and reference have a class and pixels count."""
+        return np.asarray(self.inside & (self.mapped != IGNORE) & (self.reference != IGNORE))
+
     def add(self, row: int, col: int, mapped: Indices, reference: Indices, inside: npt.NDArray[np.bool_]) -> None:
         """Take the pixels that the picture needs from a window that begins at `row` and `col` of the map."""
         down = slice(*np.searchsorted(self.rows, (row, row + mapped.shape[0])))

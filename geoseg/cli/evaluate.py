@@ -47,7 +47,12 @@ PATH = click.Path(path_type=Path)
     "--spacing", type=click.IntRange(min=1), metavar="PIXELS",
     help="Between the pixels at which two maps are tested; found from how far their differences reach.",
 )  # fmt: skip
-@click.option("--curves", type=PATH, help="metrics.csv of the training, to draw its curves.")
+@click.option(
+    "--model", type=PATH, help="The model that made the first map, to tell of it; the one beside the map by default."
+)
+@click.option(
+    "--curves", type=PATH, help="metrics.csv of the training, to draw its curves; the one beside the model by default."
+)
 @options.overwrite
 @options.json_
 def command(files: tuple[Path, ...], output: Path, reference: Path | None, as_json: bool, **settings: Any) -> None:

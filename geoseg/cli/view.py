@@ -24,9 +24,9 @@ from geoseg.cli import options
 def command(files: tuple[str, ...], output: Path, as_json: bool, **settings: Any) -> None:
     """Show scenes, maps and shapes in one HTML page.
 
-    FILEs are scenes, maps, confidence rasters, polygons, lines or points of the same ground; in any CRS. The page is one
-    file: it opens in a browser without a server or a network. Drag the line to compare what is left and right of it,
-    switch layers and classes, and point at a place for its class, confidence and coordinates.
+    FILEs are scenes, maps, confidence rasters, polygons, lines or points of the same ground; in any CRS. The page is
+    one file: it opens in a browser without a server or a network. Drag the line to compare what is left and right of
+    it, switch layers and classes, and point at a place for its class, confidence and coordinates.
 
     \b
     geoseg view scene.tif map.tif -o map.html

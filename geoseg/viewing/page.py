@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -17,11 +17,18 @@ import geoseg
 
 
 @cache
-def template(package: str, name: str) -> jinja2.Template:
-    """A template of one of geoseg's rooms; whatever is put into it is escaped."""
+def template(package: str, name: str, filters: tuple[Callable[..., str], ...] = ()) -> jinja2.Template:
+    """A template of one of geoseg's rooms; whatever is put into it is escaped.
+
+    Args:
+        package: the room.
+        name: of the file.
+        filters: functions the template may use, by their names.
+    """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {function.__name__: function for function in filters}
     return environment.from_string(text(package, name))
 
 

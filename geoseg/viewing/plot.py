@@ -15,14 +15,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import shapely
-from bokeh.models import ColumnDataSource, GlyphRenderer, LinearColorMapper, PanTool, Range1d, WheelZoomTool
+from bokeh.models import ColumnDataSource, LinearColorMapper, PanTool, Range1d, WheelZoomTool
 from bokeh.palettes import Cividis256
 from bokeh.plotting import figure
 from PIL import Image as Pillow
 
 from geoseg.legend import TerrainClass
 from geoseg.viewing.composite import Image
-from geoseg.viewing.layers import SIDES, ClassLayer, Layer, PictureLayer, RasterLayer, ShapeLayer, ShareLayer
+from geoseg.viewing.layers import (
+    LEFT,
+    RIGHT,
+    SIDES,
+    ClassLayer,
+    Layer,
+    PictureLayer,
+    RasterLayer,
+    ShapeLayer,
+    ShareLayer,
+)
 from geoseg.viewing.place import Place
 
 FILL = 0.35
@@ -56,9 +66,12 @@ def plot(layers: list[Layer], place: Place, key: str, *, wheel: bool) -> Plot:
         wheel: zoom with the wheel alone; else with Ctrl and the wheel, so that a page can be scrolled over the plot.
     """
     left, bottom, right, top = place.bounds
-    ranges = {"x_range": Range1d(left, right, name=f"{key}-x"), "y_range": Range1d(bottom, top, name=f"{key}-y")}
-    sides = {side: _figure(ranges, wheel) for side in SIDES}
-    made = Plot(*sides.values())
+    across, down = (
+        Range1d(start=start, end=end, name=f"{key}-{axis}")
+        for axis, start, end in (("x", left, right), ("y", bottom, top))
+    )
+    sides = {side: _figure(across, down, wheel) for side in SIDES}
+    made = Plot(sides[LEFT], sides[RIGHT])
     for number, layer in enumerate(layers):
         name = f"{key}-{number}"
         drawn: dict[str, Any] = {"sources": [], "mapper": None, "parts": {side: [] for side in SIDES}}
@@ -67,7 +80,7 @@ def plot(layers: list[Layer], place: Place, key: str, *, wheel: bool) -> Plot:
             drawn["sources"].append({"name": source.name, "kind": glyph})
             drawn["mapper"] = drawn["mapper"] or mapper
             for side, figure_ in sides.items():
-                rendered: GlyphRenderer = getattr(figure_, glyph)(source=source, **settings)
+                rendered = getattr(figure_, glyph)(source=source, **settings)
                 rendered.name = f"{name}-{part}-{side}"
                 rendered.visible = side in layer.sides
                 drawn["parts"][side].append(rendered.name)
@@ -75,21 +88,23 @@ def plot(layers: list[Layer], place: Place, key: str, *, wheel: bool) -> Plot:
     return made
 
 
-def _figure(ranges: dict[str, Range1d], wheel: bool) -> Any:
-    tools = [PanTool(), WheelZoomTool() if wheel else WheelZoomTool(modifiers={"ctrl": True})]
+def _figure(across: Range1d, down: Range1d, wheel: bool) -> Any:
+    drag = PanTool()
+    scroll = WheelZoomTool() if wheel else WheelZoomTool(modifiers={"ctrl": True})
     made = figure(
-        **ranges,
+        x_range=across,
+        y_range=down,
         sizing_mode="stretch_both",
         toolbar_location=None,
-        tools=tools,
-        active_drag=tools[0],
-        active_scroll=tools[1],
+        tools=[drag, scroll],
+        active_drag=drag,
+        active_scroll=scroll,
         x_axis_type=None,
         y_axis_type=None,
         min_border=0,
         outline_line_color=None,
-        background_fill_color=None,
-        border_fill_color=None,
+        background_fill_color="white",
+        border_fill_color="white",
         lod_threshold=None,
     )
     made.grid.visible = False
@@ -107,7 +122,7 @@ def _glyphs(layer: Layer, name: str) -> Iterator[_Glyph]:
         mapper = _class_mapper(layer.classes, f"{name}-mapper")
         yield "image", *_pixels(layer, layer.indices, mapper), mapper.name
     elif isinstance(layer, ShareLayer):
-        mapper = LinearColorMapper(Cividis256, low=0, high=100, high_color=CLEAR, name=f"{name}-mapper")
+        mapper = LinearColorMapper(palette=list(Cividis256), low=0, high=100, high_color=CLEAR, name=f"{name}-mapper")
         yield "image", *_pixels(layer, layer.percent, mapper), mapper.name
     elif isinstance(layer, ShapeLayer):
         yield from _shapes(layer, _class_mapper(layer.classes, f"{name}-mapper"))
@@ -139,7 +154,9 @@ def _pixels(
 def _class_mapper(classes: tuple[TerrainClass, ...], name: str) -> LinearColorMapper:
     colors = [item.color for item in classes]
     # A bin per class: without the half steps the colours of neighbours would mix.
-    return LinearColorMapper(colors, low=-0.5, high=len(colors) - 0.5, high_color=CLEAR, nan_color=CLEAR, name=name)
+    return LinearColorMapper(
+        palette=colors, low=-0.5, high=len(colors) - 0.5, high_color=CLEAR, nan_color=CLEAR, name=name
+    )
 
 
 def _shapes(layer: ShapeLayer, mapper: LinearColorMapper) -> Iterator[_Glyph]:

@@ -42,8 +42,10 @@ def shape_layer(
         LabelError: a column was named and cannot be used.
     """
     classed = _classed(path, frame, class_field, legend)
+    classes: tuple[TerrainClass, ...]
     if classed is None:
-        classes, indices = (TerrainClass(1, path.stem or "features", _PLAIN),), np.zeros(len(frame), np.uint8)
+        plain = TerrainClass(1, path.stem or "features", _PLAIN)
+        indices, classes = np.zeros(len(frame), np.uint8), (plain,)
     else:
         frame, indices, classes = classed.frame, classed.indices, classed.legend.classes
     left, bottom, right, top = place.bounds

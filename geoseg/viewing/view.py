@@ -47,7 +47,8 @@ class ViewResult:
     bytes: int
 
     def __str__(self) -> str:
-        return f"{self.output}: {len(self.layers)} layers, {self.bytes / 1e6:.1f} MB; open it in a browser"
+        count = "1 layer" if len(self.layers) == 1 else f"{len(self.layers)} layers"
+        return f"{self.output}: {count}, {self.bytes / 1e6:.1f} MB; open it in a browser"
 
 
 def view(
@@ -121,7 +122,8 @@ def placed(found: list[Found]) -> Place:
     lacking = [one for one in found if one.crs is None]
     if having and lacking:
         raise ViewError(
-            f"{lacking[0].name}: has no CRS and {having[0].name} has one, so they cannot be laid on each other; assign it"
+            f"{lacking[0].name}: has no CRS and {having[0].name} has one, so they cannot be laid on each other; "
+            "assign it"
         )
     crs: CRS | None = None
     if having:

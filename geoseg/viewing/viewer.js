@@ -8,6 +8,7 @@
     if (!xs || !ys) return false;
 
     const stage = root.querySelector(".stage");
+    const canvas = root.querySelector(".side"); // a pixel larger all around: Bokeh leaves its outermost one unpainted
     const swipe = root.querySelector(".swipe");
     const hover = root.querySelector(".hover");
     const bar = root.querySelector(".scalebar");
@@ -23,7 +24,7 @@
 
     /* Ranges: both sides share them, and a unit of ground is as long across as down. */
     let perPixel = 1;
-    const size = () => [Math.max(stage.clientWidth, 1), Math.max(stage.clientHeight, 1)];
+    const size = () => [Math.max(canvas.clientWidth, 1), Math.max(canvas.clientHeight, 1)];
     function show(x, y, units) {
       const [w, h] = size();
       perPixel = units;
@@ -154,13 +155,13 @@
       made.append(element("span", text), element("span", of, "of"));
       return made;
     }
-    function lines(layer, side, x, y) {
+    function lines(layer, x, y) {
       if (layer.kind === "classes") {
-        const k = layer.classes[pixel(layer.sources[0].source, layer.parts[side][0], x, y)];
+        const k = layer.classes[pixel(layer.sources[0].source, layer.parts.left[0], x, y)];
         return k === undefined || !on[k] ? [] : [line(layer.name, told.classes[k].name, told.classes[k].color)];
       }
       if (layer.kind === "share") {
-        const value = pixel(layer.sources[0].source, layer.parts[side][0], x, y);
+        const value = pixel(layer.sources[0].source, layer.parts.left[0], x, y);
         return value === null ? [] : [line(layer.name, "confidence " + value + " %")];
       }
       const hit = layer.kind === "shapes" ? shapeAt(layer, x, y) : null;
@@ -175,13 +176,13 @@
     }
     function point(event) {
       if (event.target.closest(".swipe, .zoom")) return void (hover.hidden = true);
-      const box = stage.getBoundingClientRect(), [w, h] = size();
-      const px = event.clientX - box.left - stage.clientLeft, py = event.clientY - box.top - stage.clientTop;
+      const box = canvas.getBoundingClientRect(), [w, h] = size();
+      const px = event.clientX - box.left, py = event.clientY - box.top;
       const x = xs.start + (px / w) * (xs.end - xs.start), y = ys.end - (py / h) * (ys.end - ys.start);
-      const side = (100 * px) / w < at ? "left" : "right";
       hover.replaceChildren();
       for (const layer of [...layers].reverse()) {
-        if (layer.kind === "share" || layer.seen[side]) hover.append(...lines(layer, side, x, y));
+        // Also what lies on the other side of the line: that is what one compares.
+        if (layer.kind === "share" || layer.seen.left || layer.seen.right) hover.append(...lines(layer, x, y));
       }
       const place = lonLat(x, y);
       if (place) hover.append(element("span", degrees(place[1], "NS") + ", " + degrees(place[0], "EW"), "where"));
@@ -206,7 +207,7 @@
     });
     swipe.addEventListener("pointermove", (event) => {
       if (!swipe.hasPointerCapture(event.pointerId)) return;
-      move((100 * (event.clientX - stage.getBoundingClientRect().left)) / size()[0]);
+      move((100 * (event.clientX - canvas.getBoundingClientRect().left)) / size()[0]);
     });
     swipe.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -2, ArrowRight: 2, PageDown: -20, PageUp: 20, Home: -100, End: 100 }[event.key];

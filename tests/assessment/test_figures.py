@@ -55,7 +55,7 @@ def test_agreement_marks_only_what_was_compared() -> None:
     picture.inside[0] = False
     picture.mapped[1, 0], picture.reference[1, 0] = 0, 1
     picture.mapped[1, 1] = IGNORE
-    image = figures.agreement(picture)
+    image = figures.agreement(picture.mapped, picture.reference, picture.compared)
     assert (image[0, :, 3] == 0).all()
     assert image[1, 1, 3] == 0
     assert tuple(image[1, 0]) == (*bytes.fromhex(figures.DIFFER[1:]), 255)
