@@ -40,7 +40,7 @@ Paths = str | Path | Sequence[str | Path]
 def evaluate(
     maps: Paths,
     reference: str | Path | None,
-    output: str | Path,
+    output: str | Path | None = None,
     *,
     samples: str | Path | None = None,
     together: bool = False,
@@ -62,14 +62,14 @@ def evaluate(
     overwrite: bool = False,
     **labelling: Unpack[LabelOptions],
 ) -> EvaluateResult:
-    """Compare maps with a reference and write a report.
+    """Compare maps with a reference, and write a report where a folder for it is given.
 
     Pixels count once each, in one confusion matrix over the whole map. Pixels without a class in either are left out.
 
     Args:
         maps: one class raster, such as `predict` writes, or several to compare with each other.
         reference: a class raster on any grid, polygons or points; in any CRS. None where there are samples only.
-        output: folder to make: report.html, metrics.json, confusion.csv and figures.
+        output: folder to make: report.html, metrics.json, confusion.csv and figures; None for the numbers alone.
         samples: points that were drawn with `geoseg.sample` and labelled, for areas and accuracies with intervals.
         together: the maps are scenes of one job: counted in one matrix, and scored one by one beside it.
         class_field: column of the reference (of the samples where there is none) that holds the class, as id or name.
@@ -171,7 +171,7 @@ def evaluate_pairs(
 
 def _evaluate(
     candidates: list[list[Pair]],
-    output: str | Path,
+    output: str | Path | None,
     options: Options,
     *,
     legend: str | Path | None,
@@ -183,35 +183,45 @@ def _evaluate(
     spacing: int | None = None,
 ) -> EvaluateResult:
     """Judge maps side by side, each of one or several scenes, and write the report of the first."""
+    if output is None:
+        own, found = _found(candidates, options, legend, spacing, pictured=0)[1:]
+        return _result(None, found, _checked(baseline or {}, len(own)), own)
     with new_output(Path(output), overwrite=overwrite) as workspace:
-        names = None if legend is None else read_legend(Path(legend))
-        maps = [[open_class_raster(pair.map_path, legend=names) for pair in pairs] for pairs in candidates]
-        for scenes in maps:
-            refuse_other_legends(scenes)
-        own = maps[0][0].legend
-        rivals = _checked(baseline or {}, len(own))
         made = provenance(candidates[0][0].map_path, None if model is None else Path(model))
         training = _curves(None if curves is None else Path(curves), made)
-        found = [
-            judge(
-                pairs,
-                maps[place],
-                options,
-                [other[0] for other in maps[place + 1 :]],
-                spacing=spacing,
-                pictured=MOST_PICTURES if place == 0 else 0,
-            )
-            for place, pairs in enumerate(candidates)
-        ]
+        maps, own, found = _found(candidates, options, legend, spacing, pictured=MOST_PICTURES)
+        rivals = _checked(baseline or {}, len(own))
         result = _result(workspace.target, found, rivals, own)
         judged = tuple(
             _judged(pair, raster, one, labels, bands, pictured=number < MOST_PICTURES)
             for number, (pair, raster, one, labels) in enumerate(
-                zip(candidates[0], maps[0], found[0].comparisons, found[0].references, strict=True)
+                zip(candidates[0], maps, found[0].comparisons, found[0].references, strict=True)
             )
         )
         write_report(workspace.main, Report(own, judged, rivals, training, result, made))
         return result
+
+
+def _found(
+    candidates: list[list[Pair]], options: Options, legend: str | Path | None, spacing: int | None, *, pictured: int
+) -> tuple[list[ClassRaster], Legend, list[Judgement]]:
+    """The scenes of the first map, their legend, and what was found of each map."""
+    names = None if legend is None else read_legend(Path(legend))
+    maps = [[open_class_raster(pair.map_path, legend=names) for pair in pairs] for pairs in candidates]
+    for scenes in maps:
+        refuse_other_legends(scenes)
+    found = [
+        judge(
+            pairs,
+            maps[place],
+            options,
+            [other[0] for other in maps[place + 1 :]],
+            spacing=spacing,
+            pictured=pictured if place == 0 else 0,
+        )
+        for place, pairs in enumerate(candidates)
+    ]
+    return maps[0], maps[0][0].legend, found
 
 
 def _curves(given: Path | None, made: Provenance) -> Curves | None:
@@ -279,7 +289,9 @@ def _judged(
     )
 
 
-def _result(output: Path, found: list[Judgement], rivals: Mapping[str, Accuracy], legend: Legend) -> EvaluateResult:
+def _result(
+    output: Path | None, found: list[Judgement], rivals: Mapping[str, Accuracy], legend: Legend
+) -> EvaluateResult:
     return EvaluateResult(
         output=output,
         maps=tuple(one.scores for one in found),

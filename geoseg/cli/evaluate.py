@@ -14,7 +14,7 @@ PATH = click.Path(path_type=Path)
 
 @options.command()
 @click.argument("files", nargs=-1, required=True, metavar="MAP... [REFERENCE]", type=PATH)
-@options.output
+@click.option("-o", "--output", type=PATH, help="Folder of the report to write; without it the numbers are told only.")
 @click.option(
     "--samples", type=PATH,
     help="Points that geoseg sample drew and people labelled: areas and accuracies with intervals. Then all files are "
@@ -55,14 +55,17 @@ PATH = click.Path(path_type=Path)
 )
 @options.overwrite
 @options.json_
-def command(files: tuple[Path, ...], output: Path, reference: Path | None, as_json: bool, **settings: Any) -> None:
-    """Score MAP against REFERENCE and write a report.
+def command(
+    files: tuple[Path, ...], output: Path | None, reference: Path | None, as_json: bool, **settings: Any
+) -> None:
+    """Score MAP against REFERENCE, and write a report with -o.
 
     MAP is a class raster, REFERENCE another one on any grid, polygons or points. Several maps are shown side by side
     and tested against each other. The folder gets report.html (one file that opens anywhere), metrics.json,
     confusion.csv and the figures as PNG.
 
     \b
+    geoseg evaluate map.tif truth.tif
     geoseg evaluate map.tif truth.gpkg --class-field land_cover -o report/
     geoseg evaluate map.tif labels.tif --scene scene.tif --regions test_blocks.gpkg -o report/
     geoseg evaluate old.tif new.tif truth.tif --by districts.gpkg --polygons 0.5ha -o report/
