@@ -10,11 +10,13 @@ from typing import Unpack
 import geopandas as gpd
 
 from geoseg.assessment import assemble
-from geoseg.assessment.compare import Comparison
+from geoseg.assessment.compare import Comparison, compare
 from geoseg.assessment.figures import Curves, read_curves
-from geoseg.assessment.judge import Judgement, Options, Pair, judge, refuse_other_legends
+from geoseg.assessment.judge import Judgement, Options, Pair, judge, refuse_other_legends, regions_of
+from geoseg.assessment.matching import open_reference
 from geoseg.assessment.provenance import Provenance, provenance
 from geoseg.assessment.report import MOST_PICTURES, Judged, Report, write_report
+from geoseg.assessment.rival import pixel_rival
 from geoseg.assessment.samples import sample_field
 from geoseg.assessment.scores import EvaluateResult, RivalScore
 from geoseg.assessment.worst import worst_places
@@ -57,6 +59,7 @@ def evaluate(
     polygons: str | float | None = None,
     spacing: int | None = None,
     baseline: Mapping[str, Accuracy] | None = None,
+    baseline_labels: str | Path | None = None,
     curves: str | Path | None = None,
     model: str | Path | None = None,
     overwrite: bool = False,
@@ -84,6 +87,8 @@ def evaluate(
         polygons: smallest polygon that counts, such as "0.5ha" or "0"; None for no scores of polygons.
         spacing: pixels between the pairs by which two maps are tested; found from the maps when None.
         baseline: accuracies of rivals on the same pixels and classes, by name, to show side by side.
+        baseline_labels: labels to train a Gaussian classifier on that sees one pixel of the scene at a time, and to
+            compare it with the maps; not those that the maps are judged by.
         curves: metrics.csv of the training, to draw its curves; the one beside the model when not given.
         model: the model that made the map, to tell of it; the one beside the map when not given.
         overwrite: replace the report if it is there.
@@ -118,6 +123,9 @@ def evaluate(
         samples_layer=labelling.get("layer") if reference is None else None,
         labelling=labelling,
     )
+    rivals = dict(baseline or {})
+    if baseline_labels is not None:
+        rivals |= _pixel_baseline(pairs[0], baseline_labels, options, legend)
     return _evaluate(
         [pairs] if together else [[pair] for pair in pairs],
         output,
@@ -125,11 +133,23 @@ def evaluate(
         legend=legend,
         bands=bands,
         spacing=spacing,
-        baseline=baseline,
+        baseline=rivals,
         curves=curves,
         model=model,
         overwrite=overwrite,
     )
+
+
+def _pixel_baseline(
+    pair: Pair, training: str | Path, options: Options, legend: str | Path | None
+) -> dict[str, Accuracy]:
+    """What the per-pixel classifier reaches on the ground that the first map is judged on."""
+    if pair.scene is None:
+        raise OptionError("a per-pixel baseline is trained on the bands of a scene; name it with --scene")
+    own = open_class_raster(pair.map_path, legend=None if legend is None else read_legend(Path(legend))).legend
+    rival = pixel_rival(pair.scene.open(), Path(training), own, field=pair.field, **options.labelling)
+    labels = open_reference(pair.reference, own, field=pair.field, **options.labelling)
+    return {"per pixel": Accuracy(compare(rival, labels, regions_of(pair, rival.grid), longest=1).matrix)}
 
 
 def evaluate_pairs(

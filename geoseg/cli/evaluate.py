@@ -26,6 +26,10 @@ PATH = click.Path(path_type=Path)
 @options.labelling
 @click.option("--scene", help="The scene of the first map, to show it beside it.")
 @options.bands
+@click.option(
+    "--baseline", "baseline_labels", type=PATH, metavar="LABELS",
+    help="Labels to train a classifier on that sees one pixel of --scene at a time, to compare the map with.",
+)  # fmt: skip
 @click.option("--regions", type=PATH, help="Polygons; only pixels inside count. Test blocks, for instance.")
 @click.option("--by", type=PATH, help="Polygons to score one by one.")
 @click.option("--by-field", metavar="NAME", help="Column of the names of --by.")

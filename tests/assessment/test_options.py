@@ -230,3 +230,27 @@ def test_command(files: tuple[Path, Path, Path]) -> None:
     assert told["maps"][0]["boundary"] is None
     assert CliRunner().invoke(command, [good, *out]).exit_code == 2
     assert CliRunner().invoke(command, [good, "--reference", truth, *out]).exit_code == 0
+
+
+def test_a_per_pixel_rival_is_trained_on_labels_of_its_own(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    good, _, truth = files
+    rng = np.random.default_rng(0)
+    levels = np.array([[0, 300, 900, 0, 0, 1500], [0, 900, 300, 0, 0, 600]])[:, truth_of()]
+    bands = (levels + rng.normal(0, 60, levels.shape)).astype(np.float32)
+    bands[:, :, 100:] = np.nan
+    profile = {"driver": "GTiff", "height": 90, "width": 120, "count": 2, "dtype": "float32", "crs": "EPSG:32633"}
+    with rasterio.open(tmp_path / "scene.tif", "w", **profile, transform=PLACE) as dataset:
+        dataset.write(bands)
+    training = np.where(np.arange(120) < 40, truth_of(), 0)
+    labels = write(tmp_path / "training.tif", training)
+    result = geoseg.evaluate(good, truth, scene=tmp_path / "scene.tif", baseline_labels=labels)
+    [rival] = result.baseline
+    assert rival.name == "per pixel"
+    assert rival.scores.pixels == 90 * 100  # where the scene has data
+    assert (rival.scores.overall_accuracy or 0) > 0.97
+    assert "IoU per pixel" in str(result)
+    with pytest.raises(OptionError, match="name it with --scene"):
+        geoseg.evaluate(good, truth, baseline_labels=labels)
+    far = write(tmp_path / "far.tif", training, transform=PLACE @ Affine.translation(5000, 0))
+    with pytest.raises(LabelError, match=r"far\.tif: labels no pixel of .*scene\.tif"):
+        geoseg.evaluate(good, truth, scene=tmp_path / "scene.tif", baseline_labels=far)
