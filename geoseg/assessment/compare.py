@@ -24,11 +24,15 @@ from geoseg.errors import LabelError
 from geoseg.grid import Grid
 from geoseg.labels import Labels
 from geoseg.legend import IGNORE, Legend
+from geoseg.raster import block_cache
 
 Floats = npt.NDArray[np.float64]
 
 ROWS, COLS = 512, 4096
 """Of a window: whole blocks of the maps that geoseg writes."""
+
+CACHE = 16_000_000
+"""Bytes of decoded blocks that are kept; a window is read once, and few of its blocks by the next."""
 
 _WGS84_AXIS, _WGS84_E2 = 6_378_137.0, 0.00669437999014
 
@@ -167,7 +171,7 @@ def compare(
     preview = Preview.of(grid, longest)
     margin = max((tally.margin for tally in tallies), default=0)
     ground = None if grid.crs is None else pixel_areas(grid)
-    with progress.bar("comparing", grid.height * grid.width / 1e6, "MP") as shown:
+    with block_cache(CACHE), progress.bar("comparing", grid.height * grid.width / 1e6, "MP") as shown:
         for window in windows(grid):
             sight = _sight(mapped, labels, regions, window, margin)
             core = sight.core()

@@ -78,7 +78,15 @@ def estimate(samples: Samples, raster: ClassRaster, areas: tuple[MapArea, ...]) 
         strata=strata,
         counts=tuple(map(tuple, counts.tolist())),
         proportions=tuple(tuple(map(_number, row)) for row in found.proportions.tolist()),
-        notes=tuple(_notes(samples, outside, int((samples.reference == STRANGER).sum()), strata)),
+        notes=tuple(
+            _notes(
+                samples,
+                outside,
+                int((samples.reference == STRANGER).sum()),
+                strata,
+                0 if own else _uncovered(samples, areas),
+            )
+        ),
     )
 
 
@@ -95,8 +103,8 @@ def _of_map(
     ids = np.array(strata.ids)[strata.of[used]]
     if not (ids == np.array(raster.legend.ids)[mapped[used]]).all():
         return False
-    pixels = {one.id: one.pixels for one in areas if one.pixels}
-    return dict(zip(strata.ids, strata.pixels.tolist(), strict=True)) == pixels
+    pixels = {one.id: one.pixels for one in areas}
+    return all(pixels.get(id_) == size for id_, size in zip(strata.ids, strata.pixels.tolist(), strict=True))
 
 
 def _refuse_unsampled(
@@ -129,7 +137,13 @@ def _class_estimates(found: Estimates, areas: tuple[MapArea, ...]) -> tuple[Clas
     )
 
 
-def _notes(samples: Samples, outside: int, strange: int, strata: tuple[Stratum, ...]) -> list[str]:
+def _uncovered(samples: Samples, areas: tuple[MapArea, ...]) -> int:
+    """Pixels of the map in none of the strata."""
+    assert samples.strata is not None  # noqa: S101
+    return max(sum(one.pixels for one in areas) - int(samples.strata.pixels.sum()), 0)
+
+
+def _notes(samples: Samples, outside: int, strange: int, strata: tuple[Stratum, ...], uncovered: int) -> list[str]:
     told = []
     if samples.strata is None:
         told.append(
@@ -147,6 +161,8 @@ def _notes(samples: Samples, outside: int, strange: int, strata: tuple[Stratum, 
     few = [one.name for one in strata if one.share > 0 and one.samples < FEWEST]
     if few:
         told.append(f"Fewer than {FEWEST} samples in {', '.join(few)}: no variance, so no intervals that depend on it.")
+    if uncovered:
+        told.append(f"{uncovered:,} pixels of the map are in none of the strata; the estimates are not of them.")
     told.append("Intervals are of 95 % and take the labels of the samples to be right.")
     return told
 

@@ -10,11 +10,13 @@ from typing import Unpack
 import geopandas as gpd
 
 from geoseg.assessment import assemble
-from geoseg.assessment.compare import Comparison
+from geoseg.assessment.compare import Comparison, compare
 from geoseg.assessment.figures import Curves, read_curves
-from geoseg.assessment.judge import Judgement, Options, Pair, judge, refuse_other_legends
+from geoseg.assessment.judge import Judgement, Options, Pair, judge, refuse_other_legends, regions_of
+from geoseg.assessment.matching import open_reference
 from geoseg.assessment.provenance import Provenance, provenance
 from geoseg.assessment.report import MOST_PICTURES, Judged, Report, write_report
+from geoseg.assessment.rival import pixel_rival
 from geoseg.assessment.samples import sample_field
 from geoseg.assessment.scores import EvaluateResult, RivalScore
 from geoseg.assessment.worst import worst_places
@@ -40,7 +42,7 @@ Paths = str | Path | Sequence[str | Path]
 def evaluate(
     maps: Paths,
     reference: str | Path | None,
-    output: str | Path,
+    output: str | Path | None = None,
     *,
     samples: str | Path | None = None,
     together: bool = False,
@@ -57,19 +59,20 @@ def evaluate(
     polygons: str | float | None = None,
     spacing: int | None = None,
     baseline: Mapping[str, Accuracy] | None = None,
+    baseline_labels: str | Path | None = None,
     curves: str | Path | None = None,
     model: str | Path | None = None,
     overwrite: bool = False,
     **labelling: Unpack[LabelOptions],
 ) -> EvaluateResult:
-    """Compare maps with a reference and write a report.
+    """Compare maps with a reference, and write a report where a folder for it is given.
 
     Pixels count once each, in one confusion matrix over the whole map. Pixels without a class in either are left out.
 
     Args:
         maps: one class raster, such as `predict` writes, or several to compare with each other.
         reference: a class raster on any grid, polygons or points; in any CRS. None where there are samples only.
-        output: folder to make: report.html, metrics.json, confusion.csv and figures.
+        output: folder to make: report.html, metrics.json, confusion.csv and figures; None for the numbers alone.
         samples: points that were drawn with `geoseg.sample` and labelled, for areas and accuracies with intervals.
         together: the maps are scenes of one job: counted in one matrix, and scored one by one beside it.
         class_field: column of the reference (of the samples where there is none) that holds the class, as id or name.
@@ -84,6 +87,8 @@ def evaluate(
         polygons: smallest polygon that counts, such as "0.5ha" or "0"; None for no scores of polygons.
         spacing: pixels between the pairs by which two maps are tested; found from the maps when None.
         baseline: accuracies of rivals on the same pixels and classes, by name, to show side by side.
+        baseline_labels: labels to train a Gaussian classifier on that sees one pixel of the scene at a time, and to
+            compare it with the maps; not those that the maps are judged by.
         curves: metrics.csv of the training, to draw its curves; the one beside the model when not given.
         model: the model that made the map, to tell of it; the one beside the map when not given.
         overwrite: replace the report if it is there.
@@ -118,6 +123,9 @@ def evaluate(
         samples_layer=labelling.get("layer") if reference is None else None,
         labelling=labelling,
     )
+    rivals = dict(baseline or {})
+    if baseline_labels is not None:
+        rivals |= _pixel_baseline(pairs[0], baseline_labels, options, legend)
     return _evaluate(
         [pairs] if together else [[pair] for pair in pairs],
         output,
@@ -125,11 +133,23 @@ def evaluate(
         legend=legend,
         bands=bands,
         spacing=spacing,
-        baseline=baseline,
+        baseline=rivals,
         curves=curves,
         model=model,
         overwrite=overwrite,
     )
+
+
+def _pixel_baseline(
+    pair: Pair, training: str | Path, options: Options, legend: str | Path | None
+) -> dict[str, Accuracy]:
+    """What the per-pixel classifier reaches on the ground that the first map is judged on."""
+    if pair.scene is None:
+        raise OptionError("a per-pixel baseline is trained on the bands of a scene; name it with --scene")
+    own = open_class_raster(pair.map_path, legend=None if legend is None else read_legend(Path(legend))).legend
+    rival = pixel_rival(pair.scene.open(), Path(training), own, field=pair.field, **options.labelling)
+    labels = open_reference(pair.reference, own, field=pair.field, **options.labelling)
+    return {"per pixel": Accuracy(compare(rival, labels, regions_of(pair, rival.grid), longest=1).matrix)}
 
 
 def evaluate_pairs(
@@ -171,7 +191,7 @@ def evaluate_pairs(
 
 def _evaluate(
     candidates: list[list[Pair]],
-    output: str | Path,
+    output: str | Path | None,
     options: Options,
     *,
     legend: str | Path | None,
@@ -183,35 +203,45 @@ def _evaluate(
     spacing: int | None = None,
 ) -> EvaluateResult:
     """Judge maps side by side, each of one or several scenes, and write the report of the first."""
+    if output is None:
+        own, found = _found(candidates, options, legend, spacing, pictured=0)[1:]
+        return _result(None, found, _checked(baseline or {}, len(own)), own)
     with new_output(Path(output), overwrite=overwrite) as workspace:
-        names = None if legend is None else read_legend(Path(legend))
-        maps = [[open_class_raster(pair.map_path, legend=names) for pair in pairs] for pairs in candidates]
-        for scenes in maps:
-            refuse_other_legends(scenes)
-        own = maps[0][0].legend
-        rivals = _checked(baseline or {}, len(own))
         made = provenance(candidates[0][0].map_path, None if model is None else Path(model))
         training = _curves(None if curves is None else Path(curves), made)
-        found = [
-            judge(
-                pairs,
-                maps[place],
-                options,
-                [other[0] for other in maps[place + 1 :]],
-                spacing=spacing,
-                pictured=MOST_PICTURES if place == 0 else 0,
-            )
-            for place, pairs in enumerate(candidates)
-        ]
+        maps, own, found = _found(candidates, options, legend, spacing, pictured=MOST_PICTURES)
+        rivals = _checked(baseline or {}, len(own))
         result = _result(workspace.target, found, rivals, own)
         judged = tuple(
             _judged(pair, raster, one, labels, bands, pictured=number < MOST_PICTURES)
             for number, (pair, raster, one, labels) in enumerate(
-                zip(candidates[0], maps[0], found[0].comparisons, found[0].references, strict=True)
+                zip(candidates[0], maps, found[0].comparisons, found[0].references, strict=True)
             )
         )
         write_report(workspace.main, Report(own, judged, rivals, training, result, made))
         return result
+
+
+def _found(
+    candidates: list[list[Pair]], options: Options, legend: str | Path | None, spacing: int | None, *, pictured: int
+) -> tuple[list[ClassRaster], Legend, list[Judgement]]:
+    """The scenes of the first map, their legend, and what was found of each map."""
+    names = None if legend is None else read_legend(Path(legend))
+    maps = [[open_class_raster(pair.map_path, legend=names) for pair in pairs] for pairs in candidates]
+    for scenes in maps:
+        refuse_other_legends(scenes)
+    found = [
+        judge(
+            pairs,
+            maps[place],
+            options,
+            [other[0] for other in maps[place + 1 :]],
+            spacing=spacing,
+            pictured=pictured if place == 0 else 0,
+        )
+        for place, pairs in enumerate(candidates)
+    ]
+    return maps[0], maps[0][0].legend, found
 
 
 def _curves(given: Path | None, made: Provenance) -> Curves | None:
@@ -279,7 +309,9 @@ def _judged(
     )
 
 
-def _result(output: Path, found: list[Judgement], rivals: Mapping[str, Accuracy], legend: Legend) -> EvaluateResult:
+def _result(
+    output: Path | None, found: list[Judgement], rivals: Mapping[str, Accuracy], legend: Legend
+) -> EvaluateResult:
     return EvaluateResult(
         output=output,
         maps=tuple(one.scores for one in found),

@@ -151,7 +151,7 @@ def _scene(
     pair: Pair, raster: ClassRaster, options: Options, rivals: list[MatchedMap], spacing: int | None, longest: int
 ) -> _Scene:
     labels = open_reference(pair.reference, raster.legend, field=pair.field, **options.labelling)
-    regions = _regions(pair.regions, raster)
+    regions = regions_of(pair, raster.grid)
     with ExitStack() as stack:
         tallies = _tallies(pair, raster, options, stack, extended=not labels.has_points_only)
         tallies |= {f"pair {place}": PairTally(rival, spacing) for place, rival in enumerate(rivals)}
@@ -297,12 +297,13 @@ def _names(maps: Sequence[ClassRaster]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(raster.path) for raster in maps]
 
 
-def _regions(regions: gpd.GeoDataFrame | Path | None, mapped: ClassRaster) -> Regions | None:
-    if regions is None:
+def regions_of(pair: Pair, grid: Grid) -> Regions | None:
+    """Where pixels of a pair count, in the CRS of a grid; None for everywhere."""
+    if pair.regions is None:
         return None
-    if isinstance(regions, Path):
-        return Regions.of(read_vector(regions), mapped.grid, str(regions))
-    return Regions.of(regions, mapped.grid, "the regions")
+    if isinstance(pair.regions, Path):
+        return Regions.of(read_vector(pair.regions), grid, str(pair.regions))
+    return Regions.of(pair.regions, grid, "the regions")
 
 
 def refuse_other_legends(maps: Sequence[ClassRaster]) -> None:

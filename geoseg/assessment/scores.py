@@ -411,13 +411,13 @@ class EvaluateResult:
     """What an evaluation found.
 
     Attributes:
-        output: the report's folder.
+        output: the report's folder, None where none was asked for.
         maps: the maps side by side, in the order given; the first is the one that `scores` is of.
         comparisons: every two maps side by side.
         baseline: rivals of the first map.
     """
 
-    output: Path
+    output: Path | None
     maps: tuple[MapScores, ...]
     comparisons: tuple[McNemar, ...] = ()
     baseline: tuple[RivalScore, ...] = ()

@@ -31,7 +31,7 @@ def told(result: EvaluateResult) -> str:
     parts.append([_mcnemar(pair) for pair in result.comparisons])
     parts.append(list(first.left_out))
     text = "\n\n".join("\n".join(part) for part in parts if part)
-    return f"{text}\nreport: {result.output}"
+    return text if result.output is None else f"{text}\nreport: {result.output}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

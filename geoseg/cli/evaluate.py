@@ -14,7 +14,7 @@ PATH = click.Path(path_type=Path)
 
 @options.command()
 @click.argument("files", nargs=-1, required=True, metavar="MAP... [REFERENCE]", type=PATH)
-@options.output
+@click.option("-o", "--output", type=PATH, help="Folder of the report to write; without it the numbers are told only.")
 @click.option(
     "--samples", type=PATH,
     help="Points that geoseg sample drew and people labelled: areas and accuracies with intervals. Then all files are "
@@ -26,6 +26,10 @@ PATH = click.Path(path_type=Path)
 @options.labelling
 @click.option("--scene", help="The scene of the first map, to show it beside it.")
 @options.bands
+@click.option(
+    "--baseline", "baseline_labels", type=PATH, metavar="LABELS",
+    help="Labels to train a classifier on that sees one pixel of --scene at a time, to compare the map with.",
+)  # fmt: skip
 @click.option("--regions", type=PATH, help="Polygons; only pixels inside count. Test blocks, for instance.")
 @click.option("--by", type=PATH, help="Polygons to score one by one.")
 @click.option("--by-field", metavar="NAME", help="Column of the names of --by.")
@@ -55,14 +59,17 @@ PATH = click.Path(path_type=Path)
 )
 @options.overwrite
 @options.json_
-def command(files: tuple[Path, ...], output: Path, reference: Path | None, as_json: bool, **settings: Any) -> None:
-    """Score MAP against REFERENCE and write a report.
+def command(
+    files: tuple[Path, ...], output: Path | None, reference: Path | None, as_json: bool, **settings: Any
+) -> None:
+    """Score MAP against REFERENCE, and write a report with -o.
 
     MAP is a class raster, REFERENCE another one on any grid, polygons or points. Several maps are shown side by side
     and tested against each other. The folder gets report.html (one file that opens anywhere), metrics.json,
     confusion.csv and the figures as PNG.
 
     \b
+    geoseg evaluate map.tif truth.tif
     geoseg evaluate map.tif truth.gpkg --class-field land_cover -o report/
     geoseg evaluate map.tif labels.tif --scene scene.tif --regions test_blocks.gpkg -o report/
     geoseg evaluate old.tif new.tif truth.tif --by districts.gpkg --polygons 0.5ha -o report/

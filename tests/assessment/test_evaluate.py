@@ -1,7 +1,6 @@
 import csv
 import html
 import html.parser
-import io
 import json
 import tracemalloc
 from pathlib import Path
@@ -15,7 +14,6 @@ import rasterio
 import shapely
 from affine import Affine
 from click.testing import CliRunner
-from PIL import Image
 from rasterio.crs import CRS
 from rasterio.warp import Resampling, reproject, transform_bounds
 
@@ -83,19 +81,9 @@ def pair(tmp_path: Path) -> Files:
     return write(tmp_path / "map.tif", mapped, **tags), write(tmp_path / "truth.tif", truth, legend=None), mapped, truth
 
 
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of numbers: drawing is most of the time."""
-    blank = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(blank, "PNG")
-    monkeypatch.setattr("geoseg.assessment.figures.png", lambda figure: blank.getvalue())
-    monkeypatch.setattr("geoseg.assessment.figures.svg", lambda figure: b"")
-
-
-@pytest.mark.usefixtures("without_figures")
 def test_scores_equal_those_of_the_whole_arrays(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, mapped, truth = pair
-    result = evaluate(map_path, truth_path, tmp_path / "report")
+    result = evaluate(map_path, truth_path)
     matrix = confusion(LEGEND.encode(np.where(truth, truth, 777)), LEGEND.encode(np.where(mapped, mapped, 777)), 4)
     expected = Accuracy(matrix)
     assert result.overall_accuracy == expected.overall
@@ -149,7 +137,6 @@ def _sources(text: str) -> list[str | None]:
     return found
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_numbers_can_be_read_by_other_programs(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, *_ = pair
     result = evaluate(map_path, truth_path, tmp_path / "report")
@@ -164,10 +151,9 @@ def test_numbers_can_be_read_by_other_programs(pair: Files, tmp_path: Path) -> N
     assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == metrics["maps"][0]["scores"]["confusion"]
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_areas_are_those_on_the_ground(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, mapped, _ = pair
-    result = evaluate(map_path, truth_path, tmp_path / "report")
+    result = evaluate(map_path, truth_path)
     # On the central meridian UTM shrinks lengths by 0.9996.
     assert result.maps[0].areas[0].hectares == pytest.approx((mapped == 1).sum() * 0.01 / 0.9996**2, rel=1e-4)
 
@@ -186,7 +172,6 @@ def test_web_mercator_does_not_inflate_areas() -> None:
     np.testing.assert_allclose(pixel_areas(grid), 900 / 4, rtol=0.02)
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_reference_in_another_crs(pair: Files, tmp_path: Path) -> None:
     map_path, _, mapped, _ = pair
     truth = ids_of(80, 120)
@@ -206,33 +191,29 @@ def test_reference_in_another_crs(pair: Files, tmp_path: Path) -> None:
         dst_nodata=0,
     )
     other = write(tmp_path / "other.tif", moved, crs=target, transform=transform, legend=None)
-    result = evaluate(map_path, other, tmp_path / "report")
+    result = evaluate(map_path, other)
     expected = (mapped == truth)[mapped > 0].mean()
     assert result.scores.pixels > 0.97 * (mapped > 0).sum()
     assert result.overall_accuracy == pytest.approx(expected, abs=0.02)
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_polygons_and_regions(pair: Files, tmp_path: Path) -> None:
     map_path, _, mapped, _ = pair
     box = shapely.box(500_100, 4_999_500, 500_600, 4_999_900)  # columns 10 to 60, rows 10 to 50
     frame = gpd.GeoDataFrame({"land": ["forest"]}, geometry=[box], crs=UTM.to_wkt())
     frame.to_crs(4326).to_file(tmp_path / "truth.gpkg")
-    result = evaluate(map_path, tmp_path / "truth.gpkg", tmp_path / "a", class_field="land")
+    result = evaluate(map_path, tmp_path / "truth.gpkg", class_field="land")
     assert result.scores.pixels == 40 * 50
     assert result.overall_accuracy == pytest.approx((mapped[10:50, 10:60] == 1).mean(), abs=1e-9)
 
     half = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_200, 500_300, 5_000_000)], crs=UTM.to_wkt())
     half.to_file(tmp_path / "half.gpkg")
-    for number, regions in enumerate((half.to_crs(4326), tmp_path / "half.gpkg")):
-        inside = evaluate(
-            map_path, tmp_path / "truth.gpkg", tmp_path / f"b{number}", class_field="land", regions=regions
-        )
+    for regions in (half.to_crs(4326), tmp_path / "half.gpkg"):
+        inside = evaluate(map_path, tmp_path / "truth.gpkg", class_field="land", regions=regions)
         assert inside.scores.pixels == 40 * 20
         assert inside.overall_accuracy == pytest.approx((mapped[10:50, 10:30] == 1).mean(), abs=1e-9)
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_no_overlap_is_one_sentence_that_names_both(pair: Files, tmp_path: Path) -> None:
     map_path, *_ = pair
     far = write(tmp_path / "far.tif", ids_of(8, 8), transform=PLACE @ Affine.translation(1000, 1000), legend=None)
@@ -315,11 +296,10 @@ def test_scene_elsewhere_is_refused(pair: Files, tmp_path: Path) -> None:
         evaluate(map_path, truth_path, tmp_path / "report", scene=far)
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_map_without_crs(tmp_path: Path) -> None:
     ids = ids_of(20, 30)
     path = write(tmp_path / "map.tif", ids, crs=None)
-    result = evaluate(path, path, tmp_path / "report", scene=path)
+    result = evaluate(path, path, scene=path)
     assert result.overall_accuracy == 1
     assert result.maps[0].areas[0].hectares is None
 
@@ -337,15 +317,15 @@ def test_memory_does_not_grow_with_the_map(tmp_path: Path) -> None:
     assert peaks[1] < 1.5 * peaks[0]
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_command(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, *_ = pair
-    arguments = [str(map_path), str(truth_path), "-o", str(tmp_path / "report"), "--json", "-q"]
+    arguments = [str(map_path), str(truth_path), "--json", "-q"]
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout, parse_constant=pytest.fail)
     assert told["maps"][0]["scores"]["classes"][3]["iou"] is None
-    again = CliRunner().invoke(command, arguments)
+    (tmp_path / "report").mkdir()
+    again = CliRunner().invoke(command, [*arguments, "-o", str(tmp_path / "report")])
     assert again.exit_code == 1
     assert again.stderr.startswith("Error: ")
     assert "\n  geoseg evaluate map.tif" in CliRunner().invoke(command, ["--help"]).output
