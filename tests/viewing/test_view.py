@@ -159,6 +159,10 @@ def test_longitude_and_latitude_of_a_page_are_those_of_its_ground() -> None:
     (lon,), (lat,) = transform(UTM, "EPSG:4326", [520_000], [5_390_000])
     np.testing.assert_allclose([axis[NODES - 1] for axis in page["lonlat"]], [lon, lat], atol=1e-6)
     np.testing.assert_allclose(page["metres"], [1, 1], rtol=0.01)
+    across = Place(CRS.from_epsg(3832), (-100_000, -100_000, 100_000, 100_000)).to_dict()  # Pacific, around 150 E
+    assert np.ptp(across["lonlat"][0]) < 3
+    date_line = Place(CRS.from_epsg(32660), (800_000, 0, 1_000_000, 100_000)).to_dict()
+    assert 1 < np.ptp(date_line["lonlat"][0]) < 3
     degrees = Place(CRS.from_epsg(4326), (10, 59.9, 11, 60.1)).to_dict()
     np.testing.assert_allclose(degrees["metres"], [55_660, 111_200], rtol=0.01)
 
