@@ -25,12 +25,14 @@ const found = [];
   }
 })(arguments[0]);
 return found.map((one) => {
-  const pixels = one.getContext("2d").getImageData(0, 0, one.width, one.height).data;
+  const { data } = one.getContext("2d").getImageData(0, 0, one.width, one.height);
   const colors = new Set();
-  for (let i = 0; i < pixels.length; i += 4) {
-    colors.add("#" + [0, 1, 2].map((c) => pixels[i + c].toString(16).padStart(2, "0")).join(""));
+  let last = -1;
+  for (const pixel of new Uint32Array(data.buffer)) {
+    if (pixel !== last) colors.add((last = pixel) & 0xffffff);
   }
-  return [...colors];
+  const hex = (value) => (value & 255).toString(16).padStart(2, "0");
+  return [...colors].map((c) => "#" + hex(c) + hex(c >> 8) + hex(c >> 16));
 });
 """
 

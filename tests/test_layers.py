@@ -84,6 +84,7 @@ def test_what_needs_no_network_loads_no_torch():
         "geoseg.vectors.vectorize",
         "geoseg.assessment.evaluate",
         "geoseg.info",
+        "geoseg.viewing.view",
     ):
         assert not modules_after(f"import {module}") & HEAVY, module
 

@@ -47,7 +47,7 @@ def composite(source: Source, grid: Grid, bands: tuple[str, ...] | None = None) 
     chosen = _red_green_blue(shown.open(), bool(source.options.get("allow_remote")))
     values, valid = read_coarse(replace(source, options=source.options | {"bands": chosen}).open(), grid)
     if not valid.any():
-        raise SceneError(f"{source.name}: has no data where the map lies; give the scene that the map was made from")
+        raise SceneError(f"{source.name}: has no data on this ground; check that it is the scene that is meant")
     image = np.zeros((*grid.shape, 4), np.uint8)
     image[..., :3] = np.moveaxis(_stretched(values, valid), 0, -1)
     image[..., 3] = np.where(valid, 255, 0)

@@ -165,7 +165,6 @@ def _map(mapped: ClassRaster, wanted: Wanted, place: Place) -> Layer:
     return ClassLayer(
         name=mapped.path.name,
         about=_coarseness(mapped.grid, grid),
-        sides=("right",),
         grid=grid,
         indices=indices,
         classes=mapped.legend.classes,
@@ -186,7 +185,7 @@ def _confidence(source: Source, own: Grid, wanted: Wanted, place: Place) -> Laye
     if not valid.any():
         raise ViewError(f"{source.name}: has no valid pixel, so there is nothing to show")
     about = _coarseness(own, grid)
-    return ShareLayer(name=Path(source.name).name, about=about, sides=(), grid=grid, percent=percent)
+    return ShareLayer(name=Path(source.name).name, about=about, grid=grid, percent=percent)
 
 
 def _shapes(path: str, frame: gpd.GeoDataFrame, wanted: Wanted, place: Place) -> Layer:

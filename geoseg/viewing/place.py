@@ -58,7 +58,12 @@ class Place:
             found = np.array(warp_points(self.crs, "EPSG:4326", x.ravel().tolist(), y.ravel().tolist()))
         except GDAL_ERRORS:
             return None
-        return found.reshape(2, NODES, NODES) if np.isfinite(found).all() else None
+        if not np.isfinite(found).all():
+            return None
+        lattice = found.reshape(2, NODES, NODES)
+        for axis in (1, 0):  # across the date line longitudes go on counting, so that there is something between two
+            lattice[0] = np.unwrap(lattice[0], axis=axis, period=360)
+        return lattice
 
 
 def _crs_name(crs: CRS) -> str:

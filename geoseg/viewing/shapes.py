@@ -52,9 +52,7 @@ def shape_layer(
     shapes, kept, about = slimmed(frame.geometry.to_numpy(), max(right - left, top - bottom) / _FINEST)
     facts = {name: values[kept] for name, values in _facts(frame).items()}
     shown = gpd.GeoDataFrame(facts, geometry=shapes, crs=frame.crs)
-    return ShapeLayer(
-        name=path.name, about=about, sides=("right",), frame=shown, indices=indices[kept], classes=classes
-    )
+    return ShapeLayer(name=path.name, about=about, frame=shown, indices=indices[kept], classes=classes)
 
 
 def _classed(path: Path, frame: gpd.GeoDataFrame, field: str | None, legend: Legend | None) -> Classes | None:

@@ -16,7 +16,7 @@ from geoseg.errors import OptionError, ViewError
 from geoseg.legend import read_legend
 from geoseg.output import new_output
 from geoseg.viewing.files import Found, Wanted, find
-from geoseg.viewing.layers import Layer, ShapeLayer
+from geoseg.viewing.layers import LEFT, RIGHT, SIDES, Layer, PictureLayer, ShapeLayer, ShareLayer
 from geoseg.viewing.page import document, template
 from geoseg.viewing.place import Place, joined
 from geoseg.viewing.viewer import behaviour, viewer
@@ -91,9 +91,7 @@ def view(
             raise OptionError(f"{target}: {len(found)} files are too many for one page; view {MOST_LAYERS} at a time")
         place = placed(found)
         layers = _told_apart(_in_one_coloring([one.layer(place) for one in found]))
-        if all(one.kind == found[0].kind for one in found) and len(found) == 2:
-            # Two of a kind are there to be compared.
-            layers = [replace(layers[0], sides=("left",)), replace(layers[1], sides=("right",))]
+        layers = _sided(layers)
         page = _page([layer.name for layer in layers], layers, place)
         workspace.main.write_text(page, encoding="utf-8")
     names = tuple(layer.name for layer in layers)
@@ -177,6 +175,28 @@ def _told_apart(layers: list[Layer]) -> list[Layer]:
         several = times[layer.name] > 1
         named.append(replace(layer, name=f"{layer.name} ({seen[layer.name]})") if several else layer)
     return named
+
+
+def _sided(layers: list[Layer]) -> list[Layer]:
+    """What is seen left and right of the line at first, so that there is something to compare.
+
+    One scene lies under everything. Else the lowest layer is left and the others right. A confidence is seen only where
+    nothing but scenes is shown with it.
+    """
+    if len(layers) == 1:
+        return [replace(layers[0], sides=SIDES)]
+    scenes = [layer for layer in layers if isinstance(layer, PictureLayer)]
+    drawn = [layer for layer in layers if not isinstance(layer, PictureLayer | ShareLayer)]
+    lowest = (scenes or drawn or layers)[0]
+    sided = []
+    for layer in layers:
+        sides: tuple[str, ...] = (RIGHT,)
+        if layer is lowest:
+            sides = SIDES if len(scenes) == 1 else (LEFT,)
+        elif isinstance(layer, ShareLayer) and drawn:
+            sides = ()
+        sided.append(replace(layer, sides=sides))
+    return sided
 
 
 def _page(names: list[str], layers: list[Layer], place: Place) -> str:

@@ -137,10 +137,11 @@
       const [left, bottom, right, top] = told.bounds, n = told.nodes - 1;
       const u = ((x - left) / (right - left)) * n, v = ((y - bottom) / (top - bottom)) * n;
       const i = Math.min(Math.max(Math.floor(u), 0), n - 1), j = Math.min(Math.max(Math.floor(v), 0), n - 1);
-      return told.lonlat.map((axis) => {
+      const [lon, lat] = told.lonlat.map((axis) => {
         const at = (row, col) => axis[row * told.nodes + col], a = u - i, b = v - j;
         return (1 - b) * ((1 - a) * at(j, i) + a * at(j, i + 1)) + b * ((1 - a) * at(j + 1, i) + a * at(j + 1, i + 1));
       });
+      return [((((lon + 180) % 360) + 360) % 360) - 180, lat];
     }
     const degrees = (value, signs) => Math.abs(value).toFixed(5) + "° " + signs[value < 0 ? 1 : 0];
     function element(tag, text, name) {

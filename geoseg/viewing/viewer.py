@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,13 @@ from bokeh.embed import components
 from markupsafe import Markup
 
 from geoseg.legend import TerrainClass
-from geoseg.viewing.layers import SIDES, ClassLayer, Layer, PictureLayer, ShapeLayer, ShareLayer
+from geoseg.viewing.layers import LEFT, RIGHT, ClassLayer, Layer, PictureLayer, ShapeLayer, ShareLayer
 from geoseg.viewing.page import template, text
 from geoseg.viewing.place import Place
-from geoseg.viewing.plot import FILL, plot
+from geoseg.viewing.plot import FILL, Plot, plot
 
+# Model ids are counted by the process, ids of documents and elements are random.
+_IDS = re.compile(r'"(p\d+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 _KINDS = {PictureLayer: "picture", ClassLayer: "classes", ShareLayer: "share", ShapeLayer: "shapes"}
 
 
@@ -62,7 +65,7 @@ def viewer(layers: Sequence[Layer], place: Place, key: str = "map", *, wheel: bo
     """
     classes, places = _legend(layers)
     drawn = plot(list(layers), place, key, wheel=wheel)
-    script, roots = components({"left": drawn.left, "right": drawn.right}, wrap_script=False)
+    script, left, right = _steady(key, *_embedded(drawn))
     told: dict[str, Any] = place.to_dict() | {
         "key": key,
         "fill": FILL,
@@ -81,13 +84,30 @@ def viewer(layers: Sequence[Layer], place: Place, key: str = "map", *, wheel: bo
     body = template("geoseg.viewing", "viewer.html.j2").render(
         key=key,
         wheel=wheel,
-        roots={side: Markup(roots[side]) for side in SIDES},  # noqa: S704 - Bokeh's, and without names from data
+        left=Markup(left),  # noqa: S704 - Bokeh's, and without names from data
+        right=Markup(right),  # noqa: S704
         data=_as_script(told),
         layers=list(enumerate(layers))[::-1],
         groups=_groups(classes),
         has_shares=any(isinstance(layer, ShareLayer) for layer in layers),
     )
     return Viewer(Markup(body), script)  # noqa: S704 - rendered by an escaping template
+
+
+def _embedded(drawn: Plot) -> tuple[str, str, str]:
+    """The script of two figures, and the elements it fills."""
+    script, roots = components({LEFT: drawn.left, RIGHT: drawn.right}, wrap_script=False)
+    return script, roots[LEFT], roots[RIGHT]
+
+
+def _steady(key: str, *texts: str) -> tuple[str, ...]:
+    """Texts with the ids that Bokeh drew by chance or counted counted anew, so that the same layers give the same page.
+
+    Ids stand in quotes, which names from data and pixels do not, as neither gets into a figure as text.
+    """
+    found = dict.fromkeys(_IDS.findall("".join(texts)))
+    steady = {f'"{id_}"': f'"{key}-id-{number}"' for number, id_ in enumerate(found)}
+    return tuple(_IDS.sub(lambda match: steady[match[0]], one) for one in texts)
 
 
 def _as_script(values: Any) -> Markup:

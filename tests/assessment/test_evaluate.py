@@ -1,4 +1,5 @@
 import csv
+import html
 import html.parser
 import json
 import tracemalloc
@@ -106,17 +107,23 @@ def test_report_is_complete_and_needs_nothing_else(pair: Files, tmp_path: Path) 
     out = tmp_path / "report"
     evaluate(map_path, truth_path, out)
     names = {path.name for path in out.iterdir()}
-    assert {"report.html", "metrics.json", "confusion.csv", "confusion.png", "map_and_reference.png"} <= names
+    figures = ("confusion", "scores", "map_and_reference", "worst_places")
+    assert {"report.html", "metrics.json", "confusion.csv"} <= names
+    assert {f"{name}.{kind}" for name in figures for kind in ("png", "svg")} <= names
     text = (out / "report.html").read_text(encoding="utf-8")
-    assert "http://" not in text
-    assert "https://" not in text
-    assert "<script" not in text
-    assert "&lt;script&gt;alert(1)" in text
-    assert "geoseg predict &lt;b&gt;" in text
-    assert "options: window" in text
-    assert "never seen: absent from both" in text
-    assert all(source and source.startswith("data:image/png;base64,") for source in _sources(text))
-    assert len(_sources(text)) == 3
+    head, body = text[: text.index("<body>")], text[text.index("<body>") :]
+    assert "default-src 'none'" in html.unescape(head)
+    words = body[: body.index("</main>")]
+    assert "<script>" not in words  # the library's own comes after, and the policy names it
+    assert "&lt;script&gt;alert(1)" in words
+    assert "geoseg predict &lt;b&gt;" in words
+    assert "options: window" in words
+    assert "never seen: absent from both" in words
+    sources = _sources(text)
+    assert all(source and source.startswith(("data:", "#")) for source in sources)
+    # Figures, and for each of the places map, reference and errors.
+    pictures = [source for source in sources if source and source.startswith("data:image/png;base64,")]
+    assert len(pictures) == 3 + 3 * words.count('class="spot"')
 
 
 def _sources(text: str) -> list[str | None]:
@@ -252,7 +259,10 @@ def test_scene_baseline_and_curves_are_shown(pair: Files, tmp_path: Path) -> Non
     assert result.baseline[0].scores.overall_accuracy == 1
     assert [one.iou for one in result.baseline[0].scores.classes] == [1, 1, 1, None]
     assert "IoU per pixel" in str(result)
-    assert len(_sources((tmp_path / "report/report.html").read_text())) == 4
+    told = (tmp_path / "report/report.html").read_text()
+    assert "Training curves" in told
+    assert "IoU,<br>per pixel" in told
+    assert '"kind": "picture"' in told
     with pytest.raises(OptionError, match="2 classes"):
         evaluate(map_path, truth_path, tmp_path / "other", baseline={"short": Accuracy(np.eye(2, dtype=np.int64))})
 

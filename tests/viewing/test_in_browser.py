@@ -108,20 +108,20 @@ def test_pointing_tells_class_confidence_and_coordinates(opened: Browser) -> Non
 
 def test_the_line_swipes(opened: Browser, tmp_path: Path) -> None:
     def color() -> str:
-        """On the screen, left of the middle, where the map has class 3."""
+        """On the screen, where the map is water."""
         box = opened.one(".stage").rect
         picture = opened.picture(tmp_path / "swipe.png")
         pixel = picture[round(box["y"] + 0.2 * box["height"]), round(box["x"] + 0.55 * box["width"])]
         return "#{:02x}{:02x}{:02x}".format(*pixel)
 
     opened.drag(".swipe", 200)
-    assert color() != COLORS[2]
+    assert color() != COLORS[1]
     opened.drag(".swipe", -600)
     assert float(opened.one(".swipe").get_attribute("aria-valuenow")) < 10
-    assert color() == COLORS[2]
+    assert color() == COLORS[1]
     opened.one(".swipe").send_keys("\ue010")  # End
     assert opened.one(".swipe").get_attribute("aria-valuenow") == "100"
-    assert color() != COLORS[2]
+    assert color() != COLORS[1]
 
 
 def test_classes_layers_and_opacity_can_be_switched(opened: Browser) -> None:

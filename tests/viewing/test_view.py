@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import geopandas as gpd
@@ -159,6 +160,10 @@ def test_longitude_and_latitude_of_a_page_are_those_of_its_ground() -> None:
     (lon,), (lat,) = transform(UTM, "EPSG:4326", [520_000], [5_390_000])
     np.testing.assert_allclose([axis[NODES - 1] for axis in page["lonlat"]], [lon, lat], atol=1e-6)
     np.testing.assert_allclose(page["metres"], [1, 1], rtol=0.01)
+    across = Place(CRS.from_epsg(3832), (-100_000, -100_000, 100_000, 100_000)).to_dict()  # Pacific, around 150 E
+    assert np.ptp(across["lonlat"][0]) < 3
+    date_line = Place(CRS.from_epsg(32660), (800_000, 0, 1_000_000, 100_000)).to_dict()
+    assert 1 < np.ptp(date_line["lonlat"][0]) < 3
     degrees = Place(CRS.from_epsg(4326), (10, 59.9, 11, 60.1)).to_dict()
     np.testing.assert_allclose(degrees["metres"], [55_660, 111_200], rtol=0.01)
 
@@ -176,6 +181,20 @@ def test_shapes_are_no_more_than_a_page_bears() -> None:
         assert shapely.area(circles[gone]).max() <= 1.2 * shapely.area(circles[kept]).min()
     same, everything, nothing = slimmed(circles[:3], 0.25, most=4000)
     assert (len(same), len(everything), nothing) == (3, 3, "")
+
+
+def test_there_is_something_to_compare_at_first(scene: Path, class_map: Path, shapes: Path, tmp_path: Path) -> None:
+    def sides(*files: Path) -> list[str]:
+        geoseg.view(files, tmp_path / "page.html", overwrite=True)
+        boxes = re.findall(r'data-side="(left|right)"( checked)?', (tmp_path / "page.html").read_text(encoding="utf-8"))
+        rows = [boxes[i : i + 2] for i in range(0, len(boxes), 2)]
+        return ["".join(side[0] for side, checked in row if checked) for row in rows][::-1]
+
+    assert sides(scene) == ["lr"]
+    assert sides(scene, class_map, shapes) == ["lr", "r", "r"]
+    assert sides(scene, scene) == ["l", "r"]
+    assert sides(class_map, class_map) == ["l", "r"]
+    assert sides(class_map, shapes) == ["l", "r"]
 
 
 def test_rasters_say_what_they_are(write_scene: WriteScene, class_map: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 DPI = 200
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#e6e6e6"
@@ -20,7 +20,7 @@ RIVALS = ("#9a9a9a", "#c4c4c4", "#7d8fa3", "#b9a58a")
 SERIES = ("#1b6ca8", "#d1651f", "#2e8b57", "#8d5aa8", "#7a6a53", "#b2182b")
 NAME_LENGTH = 32
 
-_PAGE: dict[str, Any] = {"facecolor": "white", "bbox_inches": "tight", "pad_inches": 0.08}
+_MARGIN = 0.08  # inches
 
 
 def png(figure: Figure, dpi: int = DPI) -> bytes:
@@ -31,7 +31,6 @@ def png(figure: Figure, dpi: int = DPI) -> bytes:
 
 def svg(figure: Figure) -> bytes:
     """Draw a figure as SVG, its letters as outlines; the same figure gives the same bytes."""
-    FigureCanvasSVG(figure)
     with mpl.rc_context({"svg.hashsalt": "geoseg", "svg.fonttype": "path"}):
         return _saved(figure, "svg", DPI, {"Creator": "geoseg", "Date": None})
 
@@ -41,7 +40,12 @@ def _saved(figure: Figure, kind: str, dpi: int, metadata: dict[str, str | None])
     with warnings.catch_warnings():
         # A class name in a script that the font lacks is drawn as boxes; that is no reason to stop.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata, **_PAGE)
+        if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+            # Laid out once, for all formats: it is most of the time.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+        edge = figure.get_tightbbox().padded(_MARGIN)
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata, facecolor="white", bbox_inches=edge)
     return buffer.getvalue()
 
 

@@ -29,7 +29,8 @@ def spot_images(spot: Spot, legend: Legend) -> dict[str, Image]:
 def worst_figure(spots: Sequence[Spot], legend: Legend) -> Figure:
     """A row of pictures for each place, the worst on top; at least one place."""
     pictures = [spot_images(spot, legend) for spot in spots]
-    titles = list(max(pictures, key=lambda images: len(images)))
+    fullest: dict[str, Image] = max(pictures, key=len)
+    titles = list(fullest)
     figure = Figure(figsize=(1.7 * len(titles) + 1.9, 1.72 * len(spots) + 0.25), layout="constrained")
     grid = figure.subplots(len(spots), len(titles), squeeze=False)
     for row, (spot, images) in enumerate(zip(spots, pictures, strict=True)):
