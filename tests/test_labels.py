@@ -115,7 +115,7 @@ def test_columns_that_hold_no_class_are_refused(tmp_path, values, field, says):
 def test_polygons_without_a_class_are_left_out_and_said(tmp_path, caplog, nothing):
     labels = open_labels(columns(tmp_path, **{"class": ["forest", nothing]}))
     assert labels.legend.names == ("forest",)
-    assert "1 of 2 polygons" in caplog.text
+    assert "1 of 2 features" in caplog.text
 
 
 def test_a_missing_crs_is_said(tmp_path):
