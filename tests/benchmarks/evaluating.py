@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -103,9 +105,11 @@ def main() -> None:
         peaks: dict[str, list[float]] = {}
         floors: dict[str, float] = {}
         for size in (256,) * 4 + tuple(options.sizes):  # once before measuring, so that compiling is out of the figures
-            mapped, reference = write_pair(folder, size)
             confidence = folder / "confidence.tif"
-            write_confidence(confidence, mapped)
+            # In another process: what is started from here is told to have had the memory of this one at its peak.
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as writer:
+                mapped, reference = writer.submit(write_pair, folder, size).result()
+                writer.submit(write_confidence, confidence, mapped).result()
             for kind in options.kinds:
                 words = [confidence if word == "CONFIDENCE" else word for word in KINDS[kind]]
                 words += ["-o", folder / "report"] if options.report else []
