@@ -118,9 +118,8 @@ def notes(found: Scores, counts: Counts, *, everywhere: bool, boundary: bool, wi
         told.append("No confidence was given, so nothing is said of calibration; name it with --confidence.")
     if counts.strangers:
         told.append(f"{counts.strangers:,} labelled pixels are of classes that the map's legend lacks, left out.")
-    if counts.unmapped - counts.strangers:
-        missing = counts.unmapped - counts.strangers
-        told.append(f"{missing:,} labelled pixels have no class in the map and were not compared.")
+    if counts.unmapped:
+        told.append(f"{counts.unmapped:,} labelled pixels have no class in the map and were not compared.")
     if everywhere:
         told.append("All labelled pixels were compared. Any that the model was trained on make the scores too good.")
     told.append(

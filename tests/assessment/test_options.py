@@ -202,7 +202,13 @@ def test_a_reference_without_any_label(files: tuple[Path, Path, Path], tmp_path:
     write(other, np.where(half == 5, 2, half), marsh)
     result = geoseg.evaluate(good, other)
     assert "left out: marsh, ice" in result.maps[0].left_out[0]
-    assert any("labelled pixels are of classes that the map's legend lacks" in note for note in result.maps[0].notes)
+    strangers = int((half == 1).sum())
+    assert any(
+        note.startswith(f"{strangers:,} labelled pixels are of classes that the map's legend lacks")
+        for note in result.maps[0].notes
+    )
+    assert result.maps[0].unlabelled == strangers
+    assert result.maps[0].unmapped == 0
 
 
 def test_settings_that_cannot_be(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
