@@ -174,6 +174,7 @@ def _html(report: Report, images: Mapping[str, bytes]) -> str:
         pictures=_pictures(report, viewers),
         spots=[_spot(one, spot, report.legend) for one, spot in report.spots],
         images={name: _sized(data) for name, data in images.items()},
+        errors={"agree": figures.AGREE, "differ": figures.DIFFER},
         further=further_notes(report),
     )
     return document(

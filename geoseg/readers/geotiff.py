@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.vrt import WarpedVRT
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
 from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, is_remote, open_raster
+from geoseg.readers._average import averaged
 from geoseg.scene import band_places, require_inside
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class GeoTiffScene:
         """Means of the pixels under those of a coarser grid, from the file's overviews where it has any.
 
         Args:
-            grid: where to put them; of a file without a CRS it must be the same rectangle in fewer pixels.
+            grid: where to put them; of a file without a CRS a rectangle of its own coordinates.
 
         Returns:
             values (bands, rows, cols), and validity (rows, cols): False where any band has no data.
@@ -106,33 +106,11 @@ class GeoTiffScene:
         """
         try:
             with gdal_settings():
-                values, valid = self._averaged(self._dataset(), grid)
+                values, valid = averaged(self._dataset(), list(self._indexes), self._nodata, grid)
         except GDAL_ERRORS as error:
             raise SceneError(f"{self.name}: cannot be read for a picture: {first_line(error)}") from error
         valid &= np.isfinite(values).all(axis=0)
         return np.asarray(self._scaled(values), np.float32), valid
-
-    def _averaged(self, dataset: Any, grid: Grid) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        numbers, declared = list(self._indexes), [nodata for nodata in self._nodata if nodata is not None]
-        if grid.crs is None or dataset.crs is None:
-            # Without a CRS there is nothing to warp.
-            values = dataset.read(numbers, out_shape=grid.shape, resampling=Resampling.average, out_dtype="float32")
-            masks = dataset.read_masks(numbers, out_shape=grid.shape) != 0
-            return values, masks.all(axis=0)
-        unmasked = all(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums) and not declared
-        with WarpedVRT(
-            dataset,
-            crs=grid.crs,
-            transform=grid.transform,
-            width=grid.width,
-            height=grid.height,
-            resampling=Resampling.average,
-            add_alpha=unmasked,  # else what lies beyond the scene would be black
-            warp_mem_limit=64,
-            **({"src_nodata": declared[0], "nodata": declared[0]} if declared else {}),
-        ) as warped:
-            masks = np.stack([warped.read_masks(number) for number in numbers])
-            return warped.read(numbers, out_dtype="float32"), (masks != 0).all(axis=0)
 
     def release(self) -> None:
         """Close this thread's handle; the next read opens another."""
