@@ -1,7 +1,8 @@
 """Land-cover maps from satellite and aerial scenes.
 
 The steps of the job are functions of this package: `tile`, `train`, `predict`, `vectorize`, `evaluate`, and `run` for
-all of them. They are imported when first used, so that `import geoseg` stays light.
+all of them; `sample` draws the points that a map is judged by, `view` shows what was made. They are imported when
+first used, so that `import geoseg` stays light.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geoseg.assessment.evaluate import evaluate as evaluate
+    from geoseg.assessment.sample import sample as sample
     from geoseg.chips.tiler import tile as tile
     from geoseg.prediction.predict import predict as predict
     from geoseg.readers import open_scene as open_scene
     from geoseg.training.fit import train as train
     from geoseg.vectors.vectorize import vectorize as vectorize
+    from geoseg.viewing.view import view as view
     from geoseg.workflow import run as run
 
 __version__ = "0.1.0"
@@ -25,9 +28,11 @@ _HOMES = {
     "open_scene": "geoseg.readers",
     "predict": "geoseg.prediction.predict",
     "run": "geoseg.workflow",
+    "sample": "geoseg.assessment.sample",
     "tile": "geoseg.chips.tiler",
     "train": "geoseg.training.fit",
     "vectorize": "geoseg.vectors.vectorize",
+    "view": "geoseg.viewing.view",
 }
 
 __all__ = ["__version__", *_HOMES]

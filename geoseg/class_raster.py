@@ -6,7 +6,6 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from affine import Affine
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -52,15 +52,6 @@ class ClassRaster:
     def __reduce__(self) -> tuple[Any, ...]:
         return ClassRaster, (self.path, self.grid, self.legend, self.error)
 
-    def windows(self, rows: int = 512) -> Iterator[Window]:
-        """Full-width windows of `rows` rows, top to bottom."""
-        yield from self.grid.strips(rows)
-
-    def read_windows(self, windows: Iterator[Window]) -> Iterator[tuple[Window, npt.NDArray[np.uint8]]]:
-        """Class indices (rows, cols) of each window, `IGNORE` where there is no class."""
-        for window in windows:
-            yield window, self.read(window)
-
     def read(self, window: Window) -> npt.NDArray[np.uint8]:
         """Class indices (rows, cols) of one window."""
         return self._indices(self._dataset(), window)
@@ -82,6 +73,17 @@ class ClassRaster:
         view, seen = self._view(grid)
         row, col = seen.offset(grid)
         return self._indices(view, Window(col, row, grid.width, grid.height))
+
+    def read_coarse(self, longest: int) -> tuple[Grid, npt.NDArray[np.uint8]]:
+        """Class indices (rows, cols) with at most `longest` pixels a side, one for several; and the grid they are on.
+
+        Overviews are used where the file has any.
+        """
+        step = -(-max(self.grid.shape) // longest)
+        height, width = -(-self.grid.height // step), -(-self.grid.width // step)
+        transform = self.grid.transform @ Affine.scale(self.grid.width / width, self.grid.height / height)
+        grid = Grid(self.grid.crs, transform, height, width)
+        return grid, self._indices(self._dataset(), self.grid.window, grid.shape)
 
     def _dataset(self) -> rasterio.DatasetReader:
         # GDAL handles must not be shared by threads; opening one costs more than reading a chip.
@@ -137,11 +139,11 @@ class ClassRaster:
             return int(declared)
         return next(value for value in range(limits.max, limits.min - 1, -1) if value not in self.legend.ids)
 
-    def _indices(self, dataset: Any, window: Window) -> npt.NDArray[np.uint8]:
+    def _indices(self, dataset: Any, window: Window, shape: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
         try:
             with gdal_settings():
-                ids = dataset.read(1, window=window)
-                valid = dataset.read_masks(1, window=window) != 0
+                ids = dataset.read(1, window=window, out_shape=shape)
+                valid = dataset.read_masks(1, window=window, out_shape=shape) != 0
         except GDAL_ERRORS as error:
             raise self.error(
                 f"{self.path}: cannot read {window}: {first_line(error)}; the file may be damaged"

@@ -10,6 +10,7 @@ GeosegError                  exit code 1
 │   └── LeakError            training and test chips that share ground
 ├── ModelError               a model file that cannot be read or used
 ├── MapError                 a class raster that is not what a map must be
+├── ViewError                files that cannot be shown, or not together
 └── OutputError              an output that cannot be written
     └── OutputExistsError    an output that is there already (also a FileExistsError)
 """
@@ -59,6 +60,10 @@ class ModelError(GeosegError):
 
 class MapError(GeosegError):
     """A class raster that is not what a map must be."""
+
+
+class ViewError(GeosegError):
+    """Files that cannot be shown, or not together."""
 
 
 class OutputError(GeosegError):

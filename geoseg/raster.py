@@ -7,6 +7,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises: its own errors, and in some places those of GDAL as they are."""
 
 _SETTINGS: dict[str, Any] = {
-    "GDAL_CACHEMAX": BLOCK_CACHE,
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "GDAL_TIFF_INTERNAL_MASK": "YES",
@@ -60,9 +60,22 @@ _MAGIC = (
 _REMOTE = {".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".png": "PNG", ".jpg": "JPEG", ".img": "HFA"}
 
 
+_cache: ContextVar[int] = ContextVar("_cache", default=BLOCK_CACHE)
+
+
 def gdal_settings() -> rasterio.Env:
     """GDAL's settings for reading and writing: set here, not taken from the user's environment."""
-    return rasterio.Env(**_SETTINGS)
+    return rasterio.Env(**_SETTINGS | {"GDAL_CACHEMAX": _cache.get()})
+
+
+@contextmanager
+def block_cache(size: int) -> Iterator[None]:
+    """Let GDAL hold `size` bytes of decoded blocks, for work that reads each block once and in order."""
+    before = _cache.set(size)
+    try:
+        yield
+    finally:
+        _cache.reset(before)
 
 
 def open_raster(

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 XML_FORMATS = (".gml", ".kml", ".gpx")
 LINE_FORMATS = (".geojsonl", ".geojsons", ".ndjson", ".jsonl")
+_BINARY = (b"PAR1", b"SQLite format 3\0", b"fgb\x03fgb", b"\0\0\x27\x0a")
 _MOST_XML = 500_000_000
 _DEEP = 100_000
 
@@ -45,6 +46,18 @@ _SETTINGS = {
 _CRS_KEY = re.compile(rb"[\"'](?:c|\\u00[46]3)(?:r|\\u00[57]2)(?:s|\\u00[57]3)[\"']\s*([:/])\s*", re.IGNORECASE)
 # Roots and marks of the descriptions that GDAL follows.
 _REDIRECTION = re.compile(rb"<\s*(?:\w+:)?(?:OGR[A-Z]|OGC[A-Z]|GDAL|VRT|WFS_?[A-Z]*DataSource)", re.IGNORECASE)
+
+
+def is_vector(path: str | Path) -> bool:
+    """True when a file begins like one that `read_vector` takes."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(16)
+    except (OSError, ValueError):
+        return False
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    is_xml = text.startswith(b"<") and Path(path).suffix.lower() in XML_FORMATS
+    return is_xml or head.startswith(_BINARY) or text.startswith((b"{", b"\x1e"))
 
 
 def read_vector(

@@ -150,7 +150,7 @@ def run(
             _judged(index, split, pairs, maps),
             report,
             baseline={"per pixel": _baseline(index, pairs, split)},
-            curves=output / "model.metrics.csv",
+            model=model,
             overwrite=True,
             **labelling(inputs),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from affine import Affine
 from hypothesis import settings
 from torch import Tensor, nn
 
+from browser import Browser, browser
 from geoseg.legend import Legend
 from geoseg.model import Model, ModelSpec
 from geoseg.models._network import SegmentationNetwork
@@ -40,6 +41,13 @@ def real_scenes() -> Path:
     if not REAL.is_dir():
         pytest.skip("the real scenes are not here; set GEOSEG_REAL_SCENES to their folder")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all pages of a run."""
+    with browser() as opened:
+        yield opened
 
 
 WriteScene = Callable[..., Path]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torchmetrics import functional as metrics
 
-from geoseg.confusion import Accuracy, Scores, confusion
+from geoseg.confusion import Accuracy, Scores, confusion, joint
 from geoseg.legend import IGNORE, Legend
 
 # Worked by hand from the definitions: rows are the reference, columns the map.
@@ -26,6 +26,29 @@ def test_worked_example() -> None:
     np.testing.assert_allclose(EXAMPLE.users, [0.8333333, 0.8108108, 0.4615385], atol=1e-6)
     np.testing.assert_allclose(EXAMPLE.f1, [0.8695652, 0.7317073, 0.5217391], atol=1e-6)
     np.testing.assert_allclose(EXAMPLE.iou, [0.7692308, 0.5769231, 0.3529412], atol=1e-6)
+    assert EXAMPLE.mean_accuracy == pytest.approx(0.7252525, abs=1e-6)
+    assert EXAMPLE.weighted_iou == pytest.approx(0.6527149, abs=1e-6)
+    assert EXAMPLE.kappa == pytest.approx(0.6231263, abs=1e-6)
+    assert EXAMPLE.mcc == pytest.approx(0.6275160, abs=1e-6)
+    assert EXAMPLE.mean_f1 == pytest.approx((0.8695652 + 0.7317073 + 0.5217391) / 3, abs=1e-6)
+    np.testing.assert_allclose(EXAMPLE.normalized[2], [0, 0.4, 0.6])
+
+
+def test_quantity_and_allocation_of_pontius() -> None:
+    """Pontius and Millones 2011 by the test of teamlucc: samples of strata of 100, 200, 300 and 400 pixels."""
+    samples = np.add.outer([10, 20, 30, 40], [1, 2, 3, 4])  # rows are the map
+    shares = samples / samples.sum(1, keepdims=True) * [[0.1], [0.2], [0.3], [0.4]]
+    accuracy = Accuracy(shares.T)
+    assert accuracy.quantity_disagreement == pytest.approx(0.182234, abs=1e-6)
+    assert accuracy.allocation_disagreement == pytest.approx(0.567193, abs=1e-6)
+    assert accuracy.quantity_disagreement + accuracy.allocation_disagreement == pytest.approx(1 - accuracy.overall)
+
+
+def test_one_class_only_has_no_chance_corrected_score() -> None:
+    accuracy = Accuracy(np.array([[9, 0], [0, 0]]))
+    assert accuracy.overall == accuracy.mean_iou == accuracy.weighted_iou == 1
+    assert np.isnan([accuracy.kappa, accuracy.mcc]).all()
+    assert np.isnan(accuracy.normalized[1]).all()
 
 
 def test_agrees_with_torchmetrics() -> None:
@@ -48,6 +71,23 @@ def test_agrees_with_torchmetrics() -> None:
         np.testing.assert_allclose(ours, theirs(*tensors, average="none", **options).numpy(), atol=1e-6)
     overall = metrics.classification.multiclass_accuracy(*tensors, average="micro", **options)
     assert accuracy.overall == pytest.approx(float(overall), abs=1e-6)
+    means: tuple[tuple[float, Any], ...] = (
+        (accuracy.kappa, metrics.classification.multiclass_cohen_kappa(*tensors, **options)),
+        (accuracy.mcc, metrics.classification.multiclass_matthews_corrcoef(*tensors, **options)),
+        (accuracy.mean_accuracy, metrics.classification.multiclass_accuracy(*tensors, average="macro", **options)),
+        (
+            accuracy.weighted_iou,
+            metrics.classification.multiclass_jaccard_index(*tensors, average="weighted", **options),
+        ),
+        (accuracy.mean_f1, metrics.classification.multiclass_f1_score(*tensors, average="macro", **options)),
+    )
+    for mine, other in means:
+        assert mine == pytest.approx(float(other), abs=1e-6)
+
+
+def test_pixels_without_a_class_are_counted_apart() -> None:
+    reference, predicted = np.array([0, 1, IGNORE, IGNORE], np.uint8), np.array([0, IGNORE, 1, IGNORE], np.uint8)
+    np.testing.assert_array_equal(joint(reference, predicted, 2), [[1, 0, 0], [0, 0, 1], [0, 1, 1]])
 
 
 def test_absent_classes_have_no_score() -> None:

@@ -115,7 +115,7 @@ def test_columns_that_hold_no_class_are_refused(tmp_path, values, field, says):
 def test_polygons_without_a_class_are_left_out_and_said(tmp_path, caplog, nothing):
     labels = open_labels(columns(tmp_path, **{"class": ["forest", nothing]}))
     assert labels.legend.names == ("forest",)
-    assert "1 of 2 polygons" in caplog.text
+    assert "1 of 2 features" in caplog.text
 
 
 def test_a_missing_crs_is_said(tmp_path):
@@ -162,7 +162,7 @@ def test_numbers_may_be_the_names_of_a_given_legend(tmp_path):
 
 def test_gaps_in_a_column_of_ids(tmp_path, caplog):
     assert open_labels(columns(tmp_path, code=[np.nan, 65535.0])).legend.ids == (65535,)
-    assert "1 of 2 polygons have no 'code'" in caplog.text
+    assert "1 of 2 features have no 'code'" in caplog.text
 
 
 def test_a_running_number_is_no_class_id(tmp_path):

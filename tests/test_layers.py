@@ -12,11 +12,11 @@ ROOT = Path(geoseg.__file__).parent
 # Lowest first. Modules of one layer do not know each other, but for those of one folder.
 LAYERS = (
     ("errors", "__init__"),
-    ("registry", "grid", "progress", "output", "vrt"),
+    ("registry", "grid", "progress", "output", "vrt", "units", "compiled"),
     ("legend", "raster", "device"),
-    ("scene", "confusion", "reliability", "vector", "statistics", "class_raster"),
-    ("readers", "writers", "models", "losses", "labels", "sample_data"),
-    ("chips", "model"),
+    ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),
+    ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),
+    ("chips", "model", "viewing"),
     ("training", "prediction", "vectors", "assessment"),
     ("workflow", "info"),
     ("cli",),
@@ -84,6 +84,7 @@ def test_what_needs_no_network_loads_no_torch():
         "geoseg.vectors.vectorize",
         "geoseg.assessment.evaluate",
         "geoseg.info",
+        "geoseg.viewing.view",
     ):
         assert not modules_after(f"import {module}") & HEAVY, module
 

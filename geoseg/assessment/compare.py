@@ -1,8 +1,8 @@
-"""Map against reference, strip by strip: one confusion matrix, the areas of the classes, and a small picture."""
+"""Map against reference, window by window: one confusion matrix, the areas of the classes, and a small picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,18 +16,24 @@ from rasterio.warp import transform as warp_points
 from rasterio.windows import Window
 
 from geoseg import progress
+from geoseg.assessment.matching import STRANGER
 from geoseg.assessment.preview import LONGEST, Preview
-from geoseg.confusion import Matrix, confusion
+from geoseg.assessment.sight import Sight, Tally
+from geoseg.confusion import Matrix, joint
 from geoseg.errors import LabelError
 from geoseg.grid import Grid
 from geoseg.labels import Labels
 from geoseg.legend import IGNORE, Legend
+from geoseg.raster import block_cache
 
 Floats = npt.NDArray[np.float64]
 
-ROWS = 512
-_LEAST_ROWS = 128
-_STRIP_PIXELS = 1 << 23  # beyond this width strips get lower, so that memory does not grow with the width either
+ROWS, COLS = 512, 4096
+"""Of a window: whole blocks of the maps that geoseg writes."""
+
+CACHE = 16_000_000
+"""Bytes of decoded blocks that are kept; a window is read once, and few of its blocks by the next."""
+
 _WGS84_AXIS, _WGS84_E2 = 6_378_137.0, 0.00669437999014
 
 
@@ -67,7 +73,7 @@ class Regions:
 
 
 class Mapped(Protocol):
-    """What can be judged: a `ClassRaster`, or whatever else gives class indices strip by strip."""
+    """What can be judged: a `ClassRaster`, or whatever else gives class indices window by window."""
 
     @property
     def path(self) -> Path: ...  # noqa: D102
@@ -75,10 +81,7 @@ class Mapped(Protocol):
     def grid(self) -> Grid: ...  # noqa: D102
     @property
     def legend(self) -> Legend: ...  # noqa: D102
-    def windows(self, rows: int = ROWS) -> Iterator[Window]: ...  # noqa: D102
-    def read_windows(  # noqa: D102
-        self, windows: Iterator[Window]
-    ) -> Iterator[tuple[Window, npt.NDArray[np.uint8]]]: ...
+    def read(self, window: Window) -> npt.NDArray[np.uint8]: ...  # noqa: D102
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +96,7 @@ class Counts:
         unlabelled: pixels that count, have a class in the map and none in the reference.
         unmapped: pixels that count, have a class in the reference and none in the map.
         labelled: pixels of the whole map's grid that have a class in the reference, inside the regions or not.
+        strangers: pixels that count and whose class in the reference the map's legend does not have; not labelled.
     """
 
     matrix: Matrix
@@ -102,6 +106,7 @@ class Counts:
     unlabelled: int = 0
     unmapped: int = 0
     labelled: int = 0
+    strangers: int = 0
 
     @property
     def pixels(self) -> int:
@@ -118,6 +123,7 @@ class Counts:
             self.unlabelled + other.unlabelled,
             self.unmapped + other.unmapped,
             self.labelled + other.labelled,
+            self.strangers + other.strangers,
         )
 
 
@@ -139,13 +145,21 @@ class Comparison:
         return self.counts.matrix
 
 
-def compare(mapped: Mapped, labels: Labels, regions: Regions | None = None, *, longest: int = LONGEST) -> Comparison:
+def compare(
+    mapped: Mapped,
+    labels: Labels,
+    regions: Regions | None = None,
+    *,
+    tallies: Sequence[Tally] = (),
+    longest: int = LONGEST,
+) -> Comparison:
     """Compare a map with labels of the same legend; memory does not grow with the map.
 
     Args:
         mapped: the map.
-        labels: the reference, in class indices of the map's legend.
+        labels: the reference, in class indices of the map's legend; `STRANGER` for classes it does not have.
         regions: where pixels count, everywhere by default.
+        tallies: what else to count on the way; each is left with its counts.
         longest: longest side of the small picture, in pixels.
 
     Raises:
@@ -155,43 +169,74 @@ def compare(mapped: Mapped, labels: Labels, regions: Regions | None = None, *, l
     areas = None if grid.crs is None else np.zeros(classes)
     counts = Counts(np.zeros((classes, classes), np.int64), np.zeros(classes, np.int64), areas)
     preview = Preview.of(grid, longest)
-    with progress.bar("comparing", grid.height * grid.width / 1e6, "MP") as shown:
-        for window, found in mapped.read_windows(strips(mapped)):
-            place = grid.crop(window)
-            reference = labels.read(place)
-            inside = np.ones(place.shape, bool) if regions is None else regions.inside(place)
-            _count(counts, place, found, reference, inside)
-            preview.add(int(window.row_off), found, reference, inside)
-            shown.advance(found.size / 1e6)
+    margin = max((tally.margin for tally in tallies), default=0)
+    ground = None if grid.crs is None else pixel_areas(grid)
+    with block_cache(CACHE), progress.bar("comparing", grid.height * grid.width / 1e6, "MP") as shown:
+        for window in windows(grid):
+            sight = _sight(mapped, labels, regions, window, margin)
+            core = sight.core()
+            rows = slice(core.row, core.row + core.grid.height)
+            _count(counts, core, None if ground is None else ground[rows])
+            sight.reference[sight.reference == STRANGER] = IGNORE  # of which `core` is a part
+            preview.add(core.row, core.col, core.mapped, core.reference, core.inside)
+            for tally in tallies:
+                tally.add(sight if tally.margin else core)
+            shown.advance(core.mapped.size / 1e6)
     _refuse_empty(counts, mapped, labels, regions)
     return Comparison(counts, preview)
 
 
-def strips(mapped: Mapped) -> Iterator[Window]:
-    """Full-width windows of 512 rows, fewer in very wide maps."""
-    rows = _STRIP_PIXELS // mapped.grid.width // _LEAST_ROWS * _LEAST_ROWS
-    return mapped.windows(min(ROWS, max(_LEAST_ROWS, rows)))
+def windows(grid: Grid) -> Iterator[Window]:
+    """Windows of one size, along the rows, so that memory grows neither with the height nor with the width."""
+    for row in range(0, grid.height, ROWS):
+        for col in range(0, grid.width, COLS):
+            yield Window(col, row, min(COLS, grid.width - col), min(ROWS, grid.height - row))
 
 
-def _count(
-    result: Counts,
-    place: Grid,
-    mapped: npt.NDArray[np.uint8],
-    reference: npt.NDArray[np.uint8],
-    inside: npt.NDArray[np.bool_],
-) -> None:
-    classes = len(result.matrix)
-    result.labelled += int((reference != IGNORE).sum())
-    counted = np.where(inside, reference, np.uint8(IGNORE))
-    result.matrix += confusion(counted, mapped, classes)
-    result.inside += int(inside.sum())
-    result.unlabelled += int((inside & (mapped != IGNORE) & (reference == IGNORE)).sum())
-    result.unmapped += int(((counted != IGNORE) & (mapped == IGNORE)).sum())
-    by_row = np.stack([np.bincount(row[row != IGNORE], minlength=classes) for row in mapped])
+def _sight(mapped: Mapped, labels: Labels, regions: Regions | None, window: Window, margin: int) -> Sight:
+    grid = mapped.grid
+    top, left = max(window.row_off - margin, 0), max(window.col_off - margin, 0)
+    bottom = min(window.row_off + window.height + margin, grid.height)
+    right = min(window.col_off + window.width + margin, grid.width)
+    seen = Window(left, top, right - left, bottom - top)
+    place = grid.crop(seen)
+    row, col = window.row_off - top, window.col_off - left
+    return Sight(
+        grid=place,
+        row=window.row_off,
+        col=window.col_off,
+        rows=slice(row, row + window.height),
+        cols=slice(col, col + window.width),
+        mapped=mapped.read(seen),
+        reference=labels.read(place),
+        inside=np.ones(place.shape, bool) if regions is None else regions.inside(place),
+    )
+
+
+def _count(result: Counts, core: Sight, ground: Floats | None) -> None:
+    """Count a window; `ground` is the area of a pixel in each of its rows."""
+    classes = len(result.map_pixels)
+    everywhere = core.inside.all()
+    counted = core.reference if everywhere else np.where(core.inside, core.reference, np.uint8(IGNORE))
+    pairs = joint(counted, core.mapped, classes)
+    result.matrix += pairs[:classes, :classes]
+    # In the last row and column are the pixels without a class.
+    result.strangers += int((counted == STRANGER).sum())
+    result.unmapped += int(pairs[:classes, classes].sum())
+    result.inside += int(core.inside.sum())
+    if everywhere:
+        result.unlabelled += int(pairs[classes, :classes].sum())
+        result.labelled += int(pairs[:classes].sum())
+    else:
+        result.unlabelled += int((core.inside & (core.mapped != IGNORE) & (core.reference >= classes)).sum())
+        result.labelled += int((core.reference < classes).sum())
+    if ground is None or result.hectares is None:
+        result.map_pixels += pairs[:, :classes].sum(0)
+        return
+    by_row = np.stack([np.bincount(row, minlength=256)[:classes] for row in core.mapped])
     result.map_pixels += by_row.sum(axis=0)
-    if result.hectares is not None:
-        mapped_rows = by_row.any(axis=1)  # others may lie outside of the projection's domain and have no area
-        result.hectares += pixel_areas(place)[mapped_rows] @ by_row[mapped_rows] / 10_000
+    mapped_rows = by_row.any(axis=1)  # others may lie outside of the projection's domain and have no area
+    result.hectares += ground[mapped_rows] @ by_row[mapped_rows] / 10_000
 
 
 def pixel_areas(grid: Grid) -> Floats:
@@ -233,6 +278,8 @@ def _refuse_empty(result: Counts, mapped: Mapped, labels: Labels, regions: Regio
         return
     if regions is not None and result.inside == 0:
         raise LabelError(f"{regions.name}: none of its polygons lies on {mapped.path}; check the CRS of both")
+    if result.strangers and not result.labelled:
+        raise LabelError(f"{labels.path}: labels {mapped.path} only as classes that the map's legend does not have")
     if result.labelled == 0:
         raise LabelError(f"{labels.path}: labels no pixel of {mapped.path}; check that they cover the same ground")
     where = "where the map has a class" if regions is None else f"with a class in the map inside {regions.name}"

@@ -1,185 +1,155 @@
-"""How good a map is: scores against a reference, and a report to show."""
+"""How good a map is: scores against a reference, estimates from samples, and a report to show."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
 import geopandas as gpd
-import numpy as np
 
-from geoseg.assessment.compare import Counts, Regions, compare
-from geoseg.assessment.figures import read_curves
-from geoseg.assessment.preview import LONGEST, composite
+from geoseg.assessment import assemble
+from geoseg.assessment.compare import Comparison, compare
+from geoseg.assessment.figures import Curves, read_curves
+from geoseg.assessment.judge import Judgement, Options, Pair, judge, refuse_other_legends, regions_of
+from geoseg.assessment.matching import open_reference
+from geoseg.assessment.provenance import Provenance, provenance
 from geoseg.assessment.report import MOST_PICTURES, Judged, Report, write_report
+from geoseg.assessment.rival import pixel_rival
+from geoseg.assessment.samples import sample_field
+from geoseg.assessment.scores import EvaluateResult, RivalScore
+from geoseg.assessment.worst import worst_places
 from geoseg.class_raster import ClassRaster, open_class_raster
 from geoseg.confusion import Accuracy
-from geoseg.errors import MapError, OptionError
-from geoseg.labels import LabelOptions, Labels, open_labels
+from geoseg.errors import OptionError
+from geoseg.labels import LabelOptions, Labels
 from geoseg.legend import Legend, read_legend
 from geoseg.output import new_output
-from geoseg.readers import Source, find_source
-from geoseg.vector import read_vector
+from geoseg.readers import find_source
+from geoseg.viewing.composite import composite
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pair:
-    """A map and what to judge it by.
+__all__ = ["EvaluateResult", "Pair", "evaluate", "evaluate_pairs"]
 
-    Attributes:
-        map_path: a class raster.
-        reference: a class raster on any grid, or polygons.
-        scene: the scene to show beside it.
-        regions: polygons; only pixels whose centre is inside one count.
-        field: column of the reference that holds the class.
-    """
+BOUNDARY = "5.43px"
+"""0.75 % of the diagonal of a picture of 512 x 512 pixels, whatever the size of the scene."""
 
-    map_path: Path
-    reference: Path
-    scene: Source | None = None
-    regions: gpd.GeoDataFrame | Path | None = None
-    field: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClassScore:
-    """The scores of one class, 0 to 1; None where a score does not exist (0/0).
-
-    Attributes:
-        id, name: of the class.
-        iou: intersection over union.
-        f1: F1 score (Dice).
-        users_accuracy: precision, the share of the map's pixels of this class that is right.
-        producers_accuracy: recall, the share of the reference's pixels of this class that was found.
-        pixels: pixels of the class in the reference, of those compared.
-        map_pixels: pixels of the class in the whole map.
-        hectares: their area on the ground, None for a map without a CRS.
-    """
-
-    id: int
-    name: str
-    iou: float | None
-    f1: float | None
-    users_accuracy: float | None
-    producers_accuracy: float | None
-    pixels: int
-    map_pixels: int
-    hectares: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class RivalScore:
-    """The scores of a baseline.
-
-    Attributes:
-        name: what it is called.
-        overall_accuracy: share of pixels that are right.
-        mean_iou: mean over the classes that have an IoU, None where none has.
-        iou: per class, in the order of the legend; None where it does not exist.
-    """
-
-    name: str
-    overall_accuracy: float | None
-    mean_iou: float | None
-    iou: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluateResult:
-    """What an evaluation found.
-
-    Attributes:
-        output: the report's folder.
-        overall_accuracy: share of the compared pixels that are right, 0 to 1.
-        mean_iou: mean IoU of the classes that occur in the map or in the reference, 0 to 1.
-        pixels: pixels compared.
-        unlabelled: mapped pixels without a label, not compared.
-        unmapped: labelled pixels without a class in the map, not compared.
-        worst: name of the class with the lowest IoU.
-        classes: scores per class, in the order of the legend.
-        baseline: scores of the rivals that were given.
-    """
-
-    output: Path
-    overall_accuracy: float
-    mean_iou: float
-    pixels: int
-    unlabelled: int
-    unmapped: int
-    worst: str
-    classes: tuple[ClassScore, ...]
-    baseline: tuple[RivalScore, ...] = ()
-
-    def __str__(self) -> str:
-        titles = ["class", "IoU", "F1", "user's", "producer's", "pixels", *(f"IoU {one.name}" for one in self.baseline)]
-        rows = [
-            [
-                _shown(item.name),
-                *map(_number, (item.iou, item.f1, item.users_accuracy, item.producers_accuracy)),
-                f"{item.pixels:,}".replace(",", " "),
-                *(_number(one.iou[index]) for one in self.baseline),
-            ]
-            for index, item in enumerate(self.classes)
-        ]
-        overall = [f"overall accuracy {self.overall_accuracy:.4f}", *_rivals(self.baseline, "overall_accuracy")]
-        mean = [f"mean IoU         {self.mean_iou:.4f}", *_rivals(self.baseline, "mean_iou")]
-        return "\n".join([*_table([titles, *rows]), "", ", ".join(overall), ", ".join(mean), f"report: {self.output}"])
+Paths = str | Path | Sequence[str | Path]
 
 
 def evaluate(
-    map_path: str | Path,
-    reference: str | Path,
-    output: str | Path,
+    maps: Paths,
+    reference: str | Path | None,
+    output: str | Path | None = None,
     *,
+    samples: str | Path | None = None,
+    together: bool = False,
     class_field: str | None = None,
     legend: str | Path | None = None,
     scene: str | Path | None = None,
     bands: tuple[str, ...] | None = None,
     regions: gpd.GeoDataFrame | str | Path | None = None,
+    by: str | Path | None = None,
+    by_field: str | None = None,
+    boundary: str | float | None = BOUNDARY,
+    confidence: Paths | None = None,
+    probabilities: Paths | None = None,
+    polygons: str | float | None = None,
+    spacing: int | None = None,
     baseline: Mapping[str, Accuracy] | None = None,
+    baseline_labels: str | Path | None = None,
     curves: str | Path | None = None,
+    model: str | Path | None = None,
     overwrite: bool = False,
     **labelling: Unpack[LabelOptions],
 ) -> EvaluateResult:
-    """Compare a map with a reference and write a report.
+    """Compare maps with a reference, and write a report where a folder for it is given.
 
     Pixels count once each, in one confusion matrix over the whole map. Pixels without a class in either are left out.
 
     Args:
-        map_path: a class raster, such as `predict` writes.
-        reference: a class raster on any grid, or polygons; in any CRS.
-        output: folder to make: report.html, metrics.json, confusion.csv and figures.
-        class_field: column of the polygons that holds the class, as id or name.
+        maps: one class raster, such as `predict` writes, or several to compare with each other.
+        reference: a class raster on any grid, polygons or points; in any CRS. None where there are samples only.
+        output: folder to make: report.html, metrics.json, confusion.csv and figures; None for the numbers alone.
+        samples: points that were drawn with `geoseg.sample` and labelled, for areas and accuracies with intervals.
+        together: the maps are scenes of one job: counted in one matrix, and scored one by one beside it.
+        class_field: column of the reference (of the samples where there is none) that holds the class, as id or name.
         legend: legend.toml, for a map that does not name its classes itself.
-        scene: the scene the map was made from, to show beside it.
+        scene: the scene the first map was made from, to show beside it.
         bands: the bands of the scene to choose red, green and blue from.
         regions: polygons; only pixels whose centre is inside one count. Test blocks, for instance.
+        by, by_field: polygons to score one by one, and the column of their names.
+        boundary: how far borders of classes may lie apart, such as "30m" or "3px"; None for no boundary scores.
+        confidence: raster of how sure each map is, on its grid.
+        probabilities: raster of each map's class probabilities, in place of the confidence.
+        polygons: smallest polygon that counts, such as "0.5ha" or "0"; None for no scores of polygons.
+        spacing: pixels between the pairs by which two maps are tested; found from the maps when None.
         baseline: accuracies of rivals on the same pixels and classes, by name, to show side by side.
-        curves: metrics.csv of the training, to draw its curves.
+        baseline_labels: labels to train a Gaussian classifier on that sees one pixel of the scene at a time, and to
+            compare it with the maps; not those that the maps are judged by.
+        curves: metrics.csv of the training, to draw its curves; the one beside the model when not given.
+        model: the model that made the map, to tell of it; the one beside the map when not given.
         overwrite: replace the report if it is there.
         **labelling: how the reference is read, see `geoseg.labels.LabelOptions`.
 
     Raises:
-        MapError: the map is no class raster.
-        LabelError: the reference cannot be used, or no pixel can be compared.
+        MapError: a map is no class raster, or has a confidence that does not fit it.
+        LabelError: the reference or the samples cannot be used, or no pixel can be compared.
         SceneError: the scene cannot be shown.
-        OptionError: a baseline of other classes, or curves that cannot be read.
+        OptionError: a setting that cannot be, a baseline of other classes, or curves that cannot be read.
         OutputError: the report exists already or cannot be written.
     """
+    paths = _paths(maps)
+    _check(paths, reference, samples, regions, together)
+    truth = Path(reference if reference is not None else samples)  # type: ignore[arg-type]
     where = Path(regions) if isinstance(regions, str) else regions
     source = None if scene is None else find_source(scene)
-    return evaluate_pairs(
-        [Pair(Path(map_path), Path(reference), source, where, class_field)],
+    field = class_field if reference is not None else sample_field(truth, class_field, labelling.get("layer"))
+    pairs = [
+        Pair(path, truth, source if place == 0 else None, where, field, sure, shares)
+        for place, (path, sure, shares) in enumerate(
+            zip(paths, _each(confidence, paths, "confidence"), _each(probabilities, paths, "probability"), strict=True)
+        )
+    ]
+    options = Options(
+        boundary=boundary,
+        polygons=polygons,
+        by=None if by is None else Path(by),
+        by_field=by_field,
+        samples=None if samples is None else Path(samples),
+        samples_field=field if reference is None else None,
+        samples_layer=labelling.get("layer") if reference is None else None,
+        labelling=labelling,
+    )
+    rivals = dict(baseline or {})
+    if baseline_labels is not None:
+        rivals |= _pixel_baseline(pairs[0], baseline_labels, options, legend)
+    return _evaluate(
+        [pairs] if together else [[pair] for pair in pairs],
         output,
+        options,
         legend=legend,
         bands=bands,
-        baseline=baseline,
+        spacing=spacing,
+        baseline=rivals,
         curves=curves,
+        model=model,
         overwrite=overwrite,
-        **labelling,
     )
+
+
+def _pixel_baseline(
+    pair: Pair, training: str | Path, options: Options, legend: str | Path | None
+) -> dict[str, Accuracy]:
+    """What the per-pixel classifier reaches on the ground that the first map is judged on."""
+    if pair.scene is None:
+        raise OptionError("a per-pixel baseline is trained on the bands of a scene; name it with --scene")
+    own = open_class_raster(pair.map_path, legend=None if legend is None else read_legend(Path(legend))).legend
+    rival = pixel_rival(pair.scene.open(), Path(training), own, field=pair.field, **options.labelling)
+    labels = open_reference(pair.reference, own, field=pair.field, **options.labelling)
+    return {"per pixel": Accuracy(compare(rival, labels, regions_of(pair, rival.grid), longest=1).matrix)}
 
 
 def evaluate_pairs(
@@ -190,10 +160,12 @@ def evaluate_pairs(
     bands: tuple[str, ...] | None = None,
     baseline: Mapping[str, Accuracy] | None = None,
     curves: str | Path | None = None,
+    model: str | Path | None = None,
+    boundary: str | float | None = BOUNDARY,
     overwrite: bool = False,
     **labelling: Unpack[LabelOptions],
 ) -> EvaluateResult:
-    """Compare several maps of one legend with their references, in one confusion matrix and one report.
+    """Compare scenes of one legend, each with a reference of its own, in one confusion matrix and one report.
 
     The other arguments and the errors are those of `evaluate`.
 
@@ -203,51 +175,149 @@ def evaluate_pairs(
     """
     if not pairs:
         raise OptionError("there is no map to evaluate; give at least one with its reference")
+    options = Options(boundary=boundary, labelling=labelling)
+    return _evaluate(
+        [list(pairs)],
+        output,
+        options,
+        legend=legend,
+        bands=bands,
+        baseline=baseline,
+        curves=curves,
+        model=model,
+        overwrite=overwrite,
+    )
+
+
+def _evaluate(
+    candidates: list[list[Pair]],
+    output: str | Path | None,
+    options: Options,
+    *,
+    legend: str | Path | None,
+    bands: tuple[str, ...] | None,
+    baseline: Mapping[str, Accuracy] | None,
+    curves: str | Path | None,
+    model: str | Path | None,
+    overwrite: bool,
+    spacing: int | None = None,
+) -> EvaluateResult:
+    """Judge maps side by side, each of one or several scenes, and write the report of the first."""
+    if output is None:
+        own, found = _found(candidates, options, legend, spacing, pictured=0)[1:]
+        return _result(None, found, _checked(baseline or {}, len(own)), own)
     with new_output(Path(output), overwrite=overwrite) as workspace:
-        names = None if legend is None else read_legend(Path(legend))
-        maps = [open_class_raster(pair.map_path, legend=names) for pair in pairs]
-        _refuse_other_legends(maps)
-        rivals = _checked(baseline or {}, len(maps[0].legend))
-        training = None if curves is None else read_curves(Path(curves))
+        made = provenance(candidates[0][0].map_path, None if model is None else Path(model))
+        training = _curves(None if curves is None else Path(curves), made)
+        maps, own, found = _found(candidates, options, legend, spacing, pictured=MOST_PICTURES)
+        rivals = _checked(baseline or {}, len(own))
+        result = _result(workspace.target, found, rivals, own)
         judged = tuple(
-            _judged(
-                pair,
-                mapped,
-                open_labels(pair.reference, field=pair.field, legend=mapped.legend, **labelling),
-                bands,
-                pictured=number < MOST_PICTURES,
+            _judged(pair, raster, one, labels, bands, pictured=number < MOST_PICTURES)
+            for number, (pair, raster, one, labels) in enumerate(
+                zip(candidates[0], maps, found[0].comparisons, found[0].references, strict=True)
             )
-            for number, (pair, mapped) in enumerate(zip(pairs, maps, strict=True))
         )
-        report = Report(maps[0].legend, judged, rivals, training)
-        write_report(workspace.main, report)
-        return _result(workspace.target, report)
+        write_report(workspace.main, Report(own, judged, rivals, training, result, made))
+        return result
 
 
-def _refuse_other_legends(maps: list[ClassRaster]) -> None:
-    first = maps[0]
-    for other in maps[1:]:
-        if (other.legend.ids, other.legend.names) != (first.legend.ids, first.legend.names):
-            raise MapError(f"{other.path}: has another legend than {first.path}; evaluate them one by one")
+def _found(
+    candidates: list[list[Pair]], options: Options, legend: str | Path | None, spacing: int | None, *, pictured: int
+) -> tuple[list[ClassRaster], Legend, list[Judgement]]:
+    """The scenes of the first map, their legend, and what was found of each map."""
+    names = None if legend is None else read_legend(Path(legend))
+    maps = [[open_class_raster(pair.map_path, legend=names) for pair in pairs] for pairs in candidates]
+    for scenes in maps:
+        refuse_other_legends(scenes)
+    found = [
+        judge(
+            pairs,
+            maps[place],
+            options,
+            [other[0] for other in maps[place + 1 :]],
+            spacing=spacing,
+            pictured=pictured if place == 0 else 0,
+        )
+        for place, pairs in enumerate(candidates)
+    ]
+    return maps[0], maps[0][0].legend, found
+
+
+def _curves(given: Path | None, made: Provenance) -> Curves | None:
+    """The curves that were asked for, else those beside the model, if they can be read."""
+    if given is not None:
+        return read_curves(given)
+    try:
+        return None if made.curves is None else read_curves(made.curves)
+    except OptionError as error:
+        logger.warning("%s; the report has no curves", error)
+        return None
+
+
+def _paths(given: Paths) -> list[Path]:
+    return [Path(path) for path in ([given] if isinstance(given, str | Path) else given)]
+
+
+def _check(
+    maps: list[Path],
+    reference: str | Path | None,
+    samples: str | Path | None,
+    regions: object,
+    together: bool,
+) -> None:
+    if not maps:
+        raise OptionError("there is no map to evaluate; give at least one")
+    if reference is None and samples is None:
+        raise OptionError("there is nothing to judge the map by; give a reference, or samples with --samples")
+    if samples is not None and regions is not None:
+        raise OptionError("samples are of the whole map, and --regions asks for a part of it; leave one of them out")
+    if samples is not None and together:
+        raise OptionError("samples are of one map; mosaic the scenes first, or evaluate them one by one")
+
+
+def _each(given: Paths | None, maps: list[Path], what: str) -> list[Path | None]:
+    """One raster for each map."""
+    if given is None:
+        return [None] * len(maps)
+    paths = _paths(given)
+    if len(paths) != len(maps):
+        raise OptionError(f"there are {len(maps)} maps and {len(paths)} {what} rasters; give one for each map")
+    return list(paths)
 
 
 def _judged(
-    pair: Pair, mapped: ClassRaster, labels: Labels, bands: tuple[str, ...] | None, *, pictured: bool
+    pair: Pair,
+    raster: ClassRaster,
+    comparison: Comparison,
+    labels: Labels,
+    bands: tuple[str, ...] | None,
+    *,
+    pictured: bool,
 ) -> Judged:
-    regions = _regions(pair.regions, mapped)
-    comparison = compare(mapped, labels, regions, longest=LONGEST if pictured else 1)
-    picture = None if pair.scene is None or not pictured else composite(pair.scene, comparison.preview.grid, bands)
-    name = None if regions is None else regions.name
-    scene = None if pair.scene is None else pair.scene.name
-    return Judged(pair.map_path, pair.reference, scene, name, comparison, picture)
+    preview = comparison.preview
+    picture = None if pair.scene is None or not pictured else composite(pair.scene, preview.grid, bands)
+    regions = str(pair.regions) if isinstance(pair.regions, Path) else "the regions"
+    return Judged(
+        map_path=pair.map_path,
+        reference=pair.reference,
+        scene=None if pair.scene is None else pair.scene.name,
+        regions=None if pair.regions is None else regions,
+        comparison=comparison,
+        picture=picture,
+        spots=worst_places(preview, raster, labels, pair.scene, bands) if pictured else (),
+    )
 
 
-def _regions(regions: gpd.GeoDataFrame | Path | None, mapped: ClassRaster) -> Regions | None:
-    if regions is None:
-        return None
-    if isinstance(regions, Path):
-        return Regions.of(read_vector(regions), mapped.grid, str(regions))
-    return Regions.of(regions, mapped.grid, "the regions")
+def _result(
+    output: Path | None, found: list[Judgement], rivals: Mapping[str, Accuracy], legend: Legend
+) -> EvaluateResult:
+    return EvaluateResult(
+        output=output,
+        maps=tuple(one.scores for one in found),
+        comparisons=tuple(pair for one in found for pair in one.rivals),
+        baseline=tuple(RivalScore(name, assemble.scores(one.matrix, legend)) for name, one in rivals.items()),
+    )
 
 
 def _checked(baseline: Mapping[str, Accuracy], classes: int) -> dict[str, Accuracy]:
@@ -256,67 +326,3 @@ def _checked(baseline: Mapping[str, Accuracy], classes: int) -> dict[str, Accura
             found = len(accuracy.matrix)
             raise OptionError(f"baseline '{name}' has {found} classes and the map has {classes}; use the same legend")
     return dict(baseline)
-
-
-def _result(output: Path, report: Report) -> EvaluateResult:
-    accuracy, counts = report.accuracy, report.counts
-    return EvaluateResult(
-        output=output,
-        overall_accuracy=accuracy.overall,
-        mean_iou=accuracy.mean_iou,
-        pixels=counts.pixels,
-        unlabelled=counts.unlabelled,
-        unmapped=counts.unmapped,
-        worst=report.legend.names[int(np.nanargmin(accuracy.iou))],
-        classes=_class_scores(report.legend, counts, accuracy),
-        baseline=tuple(
-            RivalScore(name, _or_none(one.overall), _or_none(one.mean_iou), tuple(map(_or_none, one.iou)))
-            for name, one in report.rivals.items()
-        ),
-    )
-
-
-def _class_scores(legend: Legend, counts: Counts, accuracy: Accuracy) -> tuple[ClassScore, ...]:
-    return tuple(
-        ClassScore(
-            id=item.id,
-            name=item.name,
-            iou=_or_none(accuracy.iou[index]),
-            f1=_or_none(accuracy.f1[index]),
-            users_accuracy=_or_none(accuracy.users[index]),
-            producers_accuracy=_or_none(accuracy.producers[index]),
-            pixels=int(accuracy.reference[index]),
-            map_pixels=int(counts.map_pixels[index]),
-            hectares=None if counts.hectares is None else _or_none(counts.hectares[index]),
-        )
-        for index, item in enumerate(legend)
-    )
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _rivals(baseline: tuple[RivalScore, ...], score: str) -> list[str]:
-    return [f"{one.name} {_number(getattr(one, score), 4)}" for one in baseline]
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _shown(name: str, longest: int = 32) -> str:
-    """A name that cannot break the table or the terminal."""
-    printable = "".join(character if character.isprintable() else " " for character in name)
-    return printable if len(printable) <= longest else printable[: longest - 1] + "…"
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    """Aligned lines: the first column to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]

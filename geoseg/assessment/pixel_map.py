@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +42,8 @@ class PixelMap:
         """The scene's."""
         return self.scene.grid
 
-    def windows(self, rows: int = 512) -> Iterator[Window]:
-        """Full-width windows of `rows` rows, top to bottom."""
-        return self.grid.strips(rows)
-
-    def read_windows(self, windows: Iterator[Window]) -> Iterator[tuple[Window, npt.NDArray[np.uint8]]]:
-        """Class indices (rows, cols) of each window, `IGNORE` where the scene has no data."""
-        for window in windows:
-            values, valid = self.scene.read(window)
-            indices = self.classifier.predict(self.statistics.scale(values, valid))
-            yield window, np.where(valid, indices, np.uint8(IGNORE))
+    def read(self, window: Window) -> npt.NDArray[np.uint8]:
+        """Class indices (rows, cols) of a window, `IGNORE` where the scene has no data."""
+        values, valid = self.scene.read(window)
+        indices = self.classifier.predict(self.statistics.scale(values, valid))
+        return np.where(valid, indices, np.uint8(IGNORE))

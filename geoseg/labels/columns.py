@@ -65,7 +65,7 @@ def classes_of(
         raise LabelError(f"{path}: column '{column}' is empty; give the polygons their classes")
     if not present.all():
         missing = int((~present).sum())
-        logger.warning("%s: %d of %d polygons have no '%s' and are left out", path, missing, len(frame), column)
+        logger.warning("%s: %d of %d features have no '%s' and are left out", path, missing, len(frame), column)
         frame = frame[present]
     values = frame[column]
     ids = _ids(path, column, values, legend)

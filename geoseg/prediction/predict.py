@@ -105,8 +105,11 @@ def predict(
     job = ready.job
     with made as workspace:
         store = _map(workspace, ready, network, bool(outputs.further), timing)
+        seams = seam_score(job, network, ready.largest) if check_seams else None
+        # What was found of the seams goes into the map, so that whoever judges it later can tell.
+        tags = ready.tags if seams is None else ready.tags | {"seams": seams.to_dict()}
         with timing.of("writing"):
-            counts = write_outputs(workspace, outputs, store, job.scene.grid, job.spec.legend, ready.tags)
+            counts = write_outputs(workspace, outputs, store, job.scene.grid, job.spec.legend, tags)
     seconds = time.monotonic() - start
     return PredictResult(
         str(output),
@@ -117,7 +120,7 @@ def predict(
         job.layout.grid.window_shape,
         job.layout.grid.margin,
         timing.bottleneck(seconds),
-        seam_score(job, network, ready.largest) if check_seams else None,
+        seams,
     )
 
 

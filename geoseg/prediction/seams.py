@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,11 @@ class SeamScore:
     rows: float
     cols: float
     pixels: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; NaN becomes None."""
+        plain = asdict(self)
+        return {key: None if isinstance(item, float) and math.isnan(item) else item for key, item in plain.items()}
 
     def __str__(self) -> str:
         return (

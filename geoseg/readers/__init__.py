@@ -15,6 +15,7 @@ from typing import Any, Unpack, cast
 
 from geoseg.errors import OptionError, SceneError
 from geoseg.raster import is_remote
+from geoseg.readers._coarse import read_coarse as read_coarse
 from geoseg.readers._names import natural
 from geoseg.readers._options import JOINS
 from geoseg.readers._options import ReadOptions as ReadOptions

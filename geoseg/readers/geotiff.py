@@ -16,6 +16,7 @@ from rasterio.windows import Window
 from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
 from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, is_remote, open_raster
+from geoseg.readers._average import averaged
 from geoseg.scene import band_places, require_inside
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,26 @@ class GeoTiffScene:
             if band.dtype.kind == "f":
                 valid &= np.isfinite(band)
         return self._scaled(values), valid
+
+    def read_coarse(self, grid: Grid) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Means of the pixels under those of a coarser grid, from the file's overviews where it has any.
+
+        Args:
+            grid: where to put them; of a file without a CRS a rectangle of its own coordinates.
+
+        Returns:
+            values (bands, rows, cols), and validity (rows, cols): False where any band has no data.
+
+        Raises:
+            SceneError: it cannot be read.
+        """
+        try:
+            with gdal_settings():
+                values, valid = averaged(self._dataset(), list(self._indexes), self._nodata, grid)
+        except GDAL_ERRORS as error:
+            raise SceneError(f"{self.name}: cannot be read for a picture: {first_line(error)}") from error
+        valid &= np.isfinite(values).all(axis=0)
+        return np.asarray(self._scaled(values), np.float32), valid
 
     def release(self) -> None:
         """Close this thread's handle; the next read opens another."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.vectors.compiled import compiled
+from geoseg.compiled import compiled
+from geoseg.connected import OUTSIDE, Int32s
 from geoseg.vectors.faces import Faces
-from geoseg.vectors.label import OUTSIDE, Int32s
 
 CELL, ODD, ENDED = 1 << 28, 1 << 29, 1 << 30
 PLAIN = CELL - 1

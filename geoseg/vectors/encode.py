@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.vectors.compiled import compiled
-from geoseg.vectors.label import Floats, Int32s, Int64s
+from geoseg.compiled import compiled
+from geoseg.connected import Floats, Int32s, Int64s
 from geoseg.vectors.link import Rings
 
 Bytes = npt.NDArray[np.uint8]

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.vectors.label import Floats, Int32s, Int64s
+from geoseg.connected import Floats, Int32s, Int64s
 
 FIRST = np.iinfo(np.int64).max
 

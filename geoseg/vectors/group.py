@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.vectors.compiled import compiled
+from geoseg.compiled import compiled
+from geoseg.connected import Int32s, Int64s, join, number_roots
 from geoseg.vectors.encode import Bytes, Shapes
 from geoseg.vectors.faces import Faces
-from geoseg.vectors.label import Int32s, Int64s, join, number_roots
 from geoseg.vectors.stream import Finished, Labelled
 
 Feature = tuple[Faces, Shapes]

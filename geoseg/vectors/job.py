@@ -10,12 +10,13 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 from rasterio.crs import CRS
+from rasterio.windows import Window
 
 from geoseg import progress
+from geoseg.connected import Int32s
+from geoseg.shares import open_confidence
 from geoseg.vectors import regions as by_regions
-from geoseg.vectors.confidence import Confidence
 from geoseg.vectors.group import Feature, grouping
-from geoseg.vectors.label import Int32s
 from geoseg.vectors.layer import Layer
 from geoseg.vectors.measure import Measure
 from geoseg.vectors.options import Options
@@ -58,7 +59,7 @@ class Job:
         reprojection = None if dst_crs is None else Reprojection(source.grid, dst_crs)
         self.crs: CRS | None = source.grid.crs if reprojection is None else reprojection.crs
         self._regions = None if by is None else by_regions.Regions(Path(by), by_field, source.grid)
-        self._confidence = None if confidence is None else Confidence(Path(confidence), source.grid)
+        self._confidence = None if confidence is None else open_confidence(Path(confidence), source.grid)
         self.layer = Layer(source, confidence is not None, None if self._regions is None else self._regions.names)
         self._settings = Settings(
             source.grid.transform,
@@ -103,7 +104,8 @@ class Job:
         top = 0
         for part in rebanded(codes, band_rows(width)):
             rows = part if self._regions is None else self._regions.cut(part, top)
-            yield Band(rows, None if self._confidence is None else self._confidence.read(top, len(part)))
+            here = Window(0, top, width, len(part))
+            yield Band(rows, None if self._confidence is None else self._confidence.read(here)[0])
             top += len(part)
 
     def _read(self, rows: int) -> Iterator[Int32s]:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.vectors.compiled import compiled
-from geoseg.vectors.label import OUTSIDE, Floats, Int32s, Int64s
+from geoseg.compiled import compiled
+from geoseg.connected import OUTSIDE, Floats, Int32s, Int64s
 from geoseg.vectors.trace import END_THROUGH, START_THROUGH
 
 Bools = npt.NDArray[np.bool_]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.compiled import compiled
 from geoseg.grid import Grid
 from geoseg.vectors.area import PixelArea, PixelMetric, pixel_area, pixel_metric
-from geoseg.vectors.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 

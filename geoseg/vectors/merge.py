@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.vectors.compiled import compiled
-from geoseg.vectors.label import Int32s, Int64s, join, root
+from geoseg.compiled import compiled
+from geoseg.connected import Int32s, Int64s, join, root
 
 Bools = npt.NDArray[np.bool_]
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from geoseg.errors import OptionError
 from geoseg.grid import Grid
+from geoseg.units import Size, area, distance
 from geoseg.vectors.area import PixelMetric
 from geoseg.vectors.measure import Measure
 from geoseg.vectors.sieve import Rule
-from geoseg.vectors.units import Size, area, distance
 
 logger = logging.getLogger(__name__)
 

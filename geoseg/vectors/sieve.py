@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.vectors.label import NONE, OUTSIDE, Int32s, Int64s, label_faces, tally_pixels
+from geoseg.connected import NONE, OUTSIDE, Int32s, Int64s, label_faces, tally_pixels
 from geoseg.vectors.merge import border_pairs, merge_faces, rewrite, spread, touch
 
 SLAB_PIXELS = 4_000_000

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from geoseg.vectors.compiled import compiled
-from geoseg.vectors.label import OUTSIDE
+from geoseg.compiled import compiled
+from geoseg.connected import OUTSIDE
 from geoseg.vectors.simplify import span
 from geoseg.vectors.trace import RING, Traced
 

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.windows import Window
 
 from geoseg.class_raster import tagged_legend
+from geoseg.connected import NONE, Int32s
 from geoseg.errors import MapError, OptionError
 from geoseg.grid import Grid
 from geoseg.legend import Legend, distinct_colors
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
+from geoseg.raster import open_raster
 from geoseg.registry import suggestion
-from geoseg.vectors.label import NONE, Int32s
+from geoseg.shares import read_window
 
 logger = logging.getLogger(__name__)
 
@@ -141,21 +141,6 @@ def open_map(path: str | Path, *, band: int | None = None, legend: Legend | None
     known = legend or tagged
     categories = Categories() if known is None else Categories.of(known)
     return MapSource(path, band, grid, dtype, categories, legend is not None, nodata is not None)
-
-
-def read_window(dataset: Any, path: Path, band: int, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Values (rows, cols) of a window and where they are valid.
-
-    Raises:
-        MapError: the file is damaged there.
-    """
-    try:
-        with gdal_settings():
-            values = dataset.read(band, window=window)
-            valid = dataset.read_masks(band, window=window) != 0
-    except GDAL_ERRORS as error:
-        raise MapError(f"{path}: cannot read {window}: {first_line(error)}; the file may be damaged") from error
-    return values, valid
 
 
 class _Coder:

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from affine import Affine
 
+from geoseg.connected import NONE, OUTSIDE, Int32s, label_faces, tally_pixels, tally_values
 from geoseg.vectors.cut import bare, cut_cells, cut_row
 from geoseg.vectors.encode import Reproject, Shapes, encode
 from geoseg.vectors.faces import Faces
-from geoseg.vectors.label import NONE, OUTSIDE, Int32s, label_faces, tally_pixels, tally_values
 from geoseg.vectors.link import Arcs, Bools, Rings, link_rings, sum_halves
 from geoseg.vectors.measure import Measure, measure
 from geoseg.vectors.simplify import simplify_arcs

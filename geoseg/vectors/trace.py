@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.vectors.compiled import compiled
-from geoseg.vectors.label import Int32s
+from geoseg.compiled import compiled
+from geoseg.connected import Int32s
 
 EAST, SOUTH, WEST, NORTH = 1, 2, 4, 8
 EDGES = 15

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geoseg.compiled import is_kept
 from geoseg.errors import OutputError
 from geoseg.legend import Legend
 from geoseg.output import new_output, refuse_existing
-from geoseg.vectors.compiled import is_kept
 from geoseg.vectors.job import Job
 from geoseg.vectors.layer import Layer
 from geoseg.vectors.options import Options

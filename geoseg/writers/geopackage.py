@@ -11,7 +11,7 @@ from rasterio.crs import CRS
 from geoseg.errors import OutputError
 from geoseg.raster import first_line
 from geoseg.writers._ogr import OgrWriter
-from geoseg.writers._qml import polygon_style
+from geoseg.writers._qml import polygon_style, sample_style
 
 EXTENSIONS = (".gpkg",)
 
@@ -39,6 +39,10 @@ class Writer(OgrWriter):
     def style(self, classes: list[tuple[int, str, str]]) -> None:
         """Put the style into the file when it is closed."""
         self._style = polygon_style(classes) if classes else None
+
+    def labelling(self, field: str, classes: list[tuple[int, str, str]], hidden: tuple[str, ...]) -> None:
+        """Make QGIS show points to label: `field` is chosen from the classes' names, `hidden` fields are not shown."""
+        self._style = sample_style(field, classes, hidden)
 
     def close(self) -> None:
         """Finish the file, then add the style.

@@ -1,4 +1,5 @@
 import csv
+import html
 import html.parser
 import json
 import tracemalloc
@@ -80,26 +81,22 @@ def pair(tmp_path: Path) -> Files:
     return write(tmp_path / "map.tif", mapped, **tags), write(tmp_path / "truth.tif", truth, legend=None), mapped, truth
 
 
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of numbers: drawing is most of the time."""
-    monkeypatch.setattr("geoseg.assessment.figures.png", lambda figure: b"")
-
-
-@pytest.mark.usefixtures("without_figures")
 def test_scores_equal_those_of_the_whole_arrays(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, mapped, truth = pair
-    result = evaluate(map_path, truth_path, tmp_path / "report")
+    result = evaluate(map_path, truth_path)
     matrix = confusion(LEGEND.encode(np.where(truth, truth, 777)), LEGEND.encode(np.where(mapped, mapped, 777)), 4)
     expected = Accuracy(matrix)
     assert result.overall_accuracy == expected.overall
     assert result.mean_iou == expected.mean_iou
-    assert result.pixels == matrix.sum() == 70 * 117
-    assert result.unlabelled == 10 * 117
-    assert result.unmapped == 70 * 3
-    assert [item.iou for item in result.classes] == [*expected.iou[:3], None]
-    assert result.worst == LEGEND.names[int(np.nanargmin(expected.iou))]
-    assert [item.map_pixels for item in result.classes] == [int((mapped == id_).sum()) for id_ in LEGEND.ids]
+    found = result.maps[0]
+    assert found.scores.pixels == matrix.sum() == 70 * 117
+    assert found.unlabelled == 10 * 117
+    assert found.unmapped == 70 * 3
+    assert [item.iou for item in found.scores.classes] == [*expected.iou[:3], None]
+    assert found.scores.worst.name == LEGEND.names[int(np.nanargmin(expected.iou))]
+    assert [item.pixels for item in found.areas] == [int((mapped == id_).sum()) for id_ in LEGEND.ids]
+    assert found.scores.classes[3].missing
+    assert any("never seen: absent" in note for note in found.notes)
     text = str(result)
     assert "overall accuracy" in text
     assert len({len(line) for line in text.splitlines()[:5]}) == 1
@@ -110,17 +107,23 @@ def test_report_is_complete_and_needs_nothing_else(pair: Files, tmp_path: Path) 
     out = tmp_path / "report"
     evaluate(map_path, truth_path, out)
     names = {path.name for path in out.iterdir()}
-    assert {"report.html", "metrics.json", "confusion.csv", "confusion.png", "map_and_reference.png"} <= names
+    figures = ("confusion", "scores", "map_and_reference", "worst_places")
+    assert {"report.html", "metrics.json", "confusion.csv"} <= names
+    assert {f"{name}.{kind}" for name in figures for kind in ("png", "svg")} <= names
     text = (out / "report.html").read_text(encoding="utf-8")
-    assert "http://" not in text
-    assert "https://" not in text
-    assert "<script" not in text
-    assert "&lt;script&gt;alert(1)" in text
-    assert "geoseg predict &lt;b&gt;" in text
-    assert "options: window" in text
-    assert "never seen: absent from both" in text
-    assert all(source and source.startswith("data:image/png;base64,") for source in _sources(text))
-    assert len(_sources(text)) == 3
+    head, body = text[: text.index("<body>")], text[text.index("<body>") :]
+    assert "default-src 'none'" in html.unescape(head)
+    words = body[: body.index("</main>")]
+    assert "<script>" not in words  # the library's own comes after, and the policy names it
+    assert "&lt;script&gt;alert(1)" in words
+    assert "geoseg predict &lt;b&gt;" in words
+    assert "options: window" in words
+    assert "never seen: absent from both" in words
+    sources = _sources(text)
+    assert all(source and source.startswith(("data:", "#")) for source in sources)
+    # Figures, and for each of the places map, reference and errors.
+    pictures = [source for source in sources if source and source.startswith("data:image/png;base64,")]
+    assert len(pictures) == 3 + 3 * words.count('class="spot"')
 
 
 def _sources(text: str) -> list[str | None]:
@@ -134,27 +137,25 @@ def _sources(text: str) -> list[str | None]:
     return found
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_numbers_can_be_read_by_other_programs(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, *_ = pair
     result = evaluate(map_path, truth_path, tmp_path / "report")
     metrics = json.loads((tmp_path / "report/metrics.json").read_text(), parse_constant=pytest.fail)
-    assert metrics["scores"]["overall_accuracy"] == result.overall_accuracy
-    assert metrics["scores"]["classes"][3]["iou"] is None
-    assert metrics["compared"]["pixels"] == result.pixels
+    assert metrics["maps"][0]["scores"]["overall_accuracy"] == result.overall_accuracy
+    assert metrics["maps"][0]["scores"]["classes"][3]["iou"] is None
+    assert metrics["maps"][0]["scores"]["pixels"] == result.scores.pixels
     assert metrics["map_tags"]["command"] == "geoseg predict <b>"
     with (tmp_path / "report/confusion.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0][3] == rows[3][0] == "'=water"
-    assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == metrics["scores"]["confusion"]
+    assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == metrics["maps"][0]["scores"]["confusion"]
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_areas_are_those_on_the_ground(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, mapped, _ = pair
-    result = evaluate(map_path, truth_path, tmp_path / "report")
+    result = evaluate(map_path, truth_path)
     # On the central meridian UTM shrinks lengths by 0.9996.
-    assert result.classes[0].hectares == pytest.approx((mapped == 1).sum() * 0.01 / 0.9996**2, rel=1e-4)
+    assert result.maps[0].areas[0].hectares == pytest.approx((mapped == 1).sum() * 0.01 / 0.9996**2, rel=1e-4)
 
 
 @pytest.mark.parametrize("latitude", [0, 45, 80])
@@ -171,7 +172,6 @@ def test_web_mercator_does_not_inflate_areas() -> None:
     np.testing.assert_allclose(pixel_areas(grid), 900 / 4, rtol=0.02)
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_reference_in_another_crs(pair: Files, tmp_path: Path) -> None:
     map_path, _, mapped, _ = pair
     truth = ids_of(80, 120)
@@ -191,33 +191,29 @@ def test_reference_in_another_crs(pair: Files, tmp_path: Path) -> None:
         dst_nodata=0,
     )
     other = write(tmp_path / "other.tif", moved, crs=target, transform=transform, legend=None)
-    result = evaluate(map_path, other, tmp_path / "report")
+    result = evaluate(map_path, other)
     expected = (mapped == truth)[mapped > 0].mean()
-    assert result.pixels > 0.97 * (mapped > 0).sum()
+    assert result.scores.pixels > 0.97 * (mapped > 0).sum()
     assert result.overall_accuracy == pytest.approx(expected, abs=0.02)
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_polygons_and_regions(pair: Files, tmp_path: Path) -> None:
     map_path, _, mapped, _ = pair
     box = shapely.box(500_100, 4_999_500, 500_600, 4_999_900)  # columns 10 to 60, rows 10 to 50
     frame = gpd.GeoDataFrame({"land": ["forest"]}, geometry=[box], crs=UTM.to_wkt())
     frame.to_crs(4326).to_file(tmp_path / "truth.gpkg")
-    result = evaluate(map_path, tmp_path / "truth.gpkg", tmp_path / "a", class_field="land")
-    assert result.pixels == 40 * 50
+    result = evaluate(map_path, tmp_path / "truth.gpkg", class_field="land")
+    assert result.scores.pixels == 40 * 50
     assert result.overall_accuracy == pytest.approx((mapped[10:50, 10:60] == 1).mean(), abs=1e-9)
 
     half = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_200, 500_300, 5_000_000)], crs=UTM.to_wkt())
     half.to_file(tmp_path / "half.gpkg")
-    for number, regions in enumerate((half.to_crs(4326), tmp_path / "half.gpkg")):
-        inside = evaluate(
-            map_path, tmp_path / "truth.gpkg", tmp_path / f"b{number}", class_field="land", regions=regions
-        )
-        assert inside.pixels == 40 * 20
+    for regions in (half.to_crs(4326), tmp_path / "half.gpkg"):
+        inside = evaluate(map_path, tmp_path / "truth.gpkg", class_field="land", regions=regions)
+        assert inside.scores.pixels == 40 * 20
         assert inside.overall_accuracy == pytest.approx((mapped[10:50, 10:30] == 1).mean(), abs=1e-9)
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_no_overlap_is_one_sentence_that_names_both(pair: Files, tmp_path: Path) -> None:
     map_path, *_ = pair
     far = write(tmp_path / "far.tif", ids_of(8, 8), transform=PLACE @ Affine.translation(1000, 1000), legend=None)
@@ -260,10 +256,13 @@ def test_scene_baseline_and_curves_are_shown(pair: Files, tmp_path: Path) -> Non
         map_path, truth_path, tmp_path / "report",
         scene=tmp_path / "scene.tif", baseline={"per pixel": rival}, curves=tmp_path / "metrics.csv",
     )  # fmt: skip
-    assert result.baseline[0].overall_accuracy == 1
-    assert list(result.baseline[0].iou) == [1, 1, 1, None]
+    assert result.baseline[0].scores.overall_accuracy == 1
+    assert [one.iou for one in result.baseline[0].scores.classes] == [1, 1, 1, None]
     assert "IoU per pixel" in str(result)
-    assert len(_sources((tmp_path / "report/report.html").read_text())) == 4
+    told = (tmp_path / "report/report.html").read_text()
+    assert "Training curves" in told
+    assert "IoU,<br>per pixel" in told
+    assert '"kind": "picture"' in told
     with pytest.raises(OptionError, match="2 classes"):
         evaluate(map_path, truth_path, tmp_path / "other", baseline={"short": Accuracy(np.eye(2, dtype=np.int64))})
 
@@ -276,12 +275,12 @@ def test_several_maps_are_counted_together(pair: Files, tmp_path: Path) -> None:
     )
     result = evaluate_pairs([Pair(map_path, truth_path), Pair(other, truth_2)], tmp_path / "report")
     single = [evaluate(*files, tmp_path / files[0].stem) for files in ((map_path, truth_path), (other, truth_2))]
-    assert result.pixels == sum(one.pixels for one in single)
-    correct = sum(one.overall_accuracy * one.pixels for one in single)
-    assert result.overall_accuracy == pytest.approx(correct / result.pixels)
+    assert result.scores.pixels == sum(one.scores.pixels for one in single)
+    correct = sum(one.overall_accuracy * one.scores.pixels for one in single)
+    assert result.overall_accuracy == pytest.approx(correct / result.scores.pixels)
     assert (tmp_path / "report/map_and_reference_2.png").is_file()
     metrics = json.loads((tmp_path / "report/metrics.json").read_text())
-    assert [one["pixels"] for one in metrics["maps"]] == [one.pixels for one in single]
+    assert [one["scores"]["pixels"] for one in metrics["maps"][0]["scenes"]] == [one.scores.pixels for one in single]
     assert "Accuracy of 2 maps" in (tmp_path / "report/report.html").read_text()
     strange = write(tmp_path / "strange.tif", mapped, legend=Legend.from_names([(1, "a"), (2, "b"), (5, "c")]))
     with pytest.raises(MapError, match=r"strange\.tif"):
@@ -297,13 +296,12 @@ def test_scene_elsewhere_is_refused(pair: Files, tmp_path: Path) -> None:
         evaluate(map_path, truth_path, tmp_path / "report", scene=far)
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_map_without_crs(tmp_path: Path) -> None:
     ids = ids_of(20, 30)
     path = write(tmp_path / "map.tif", ids, crs=None)
-    result = evaluate(path, path, tmp_path / "report", scene=path)
+    result = evaluate(path, path, scene=path)
     assert result.overall_accuracy == 1
-    assert result.classes[0].hectares is None
+    assert result.maps[0].areas[0].hectares is None
 
 
 def test_memory_does_not_grow_with_the_map(tmp_path: Path) -> None:
@@ -319,15 +317,15 @@ def test_memory_does_not_grow_with_the_map(tmp_path: Path) -> None:
     assert peaks[1] < 1.5 * peaks[0]
 
 
-@pytest.mark.usefixtures("without_figures")
 def test_command(pair: Files, tmp_path: Path) -> None:
     map_path, truth_path, *_ = pair
-    arguments = [str(map_path), str(truth_path), "-o", str(tmp_path / "report"), "--json", "-q"]
+    arguments = [str(map_path), str(truth_path), "--json", "-q"]
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout, parse_constant=pytest.fail)
-    assert told["classes"][3]["iou"] is None
-    again = CliRunner().invoke(command, arguments)
+    assert told["maps"][0]["scores"]["classes"][3]["iou"] is None
+    (tmp_path / "report").mkdir()
+    again = CliRunner().invoke(command, [*arguments, "-o", str(tmp_path / "report")])
     assert again.exit_code == 1
     assert again.stderr.startswith("Error: ")
     assert "\n  geoseg evaluate map.tif" in CliRunner().invoke(command, ["--help"]).output

@@ -1,13 +1,18 @@
+import io
+import itertools
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from affine import Affine
+from PIL import Image
 from rasterio.crs import CRS
 
 from geoseg.assessment import figures
 from geoseg.assessment.preview import Preview
+from geoseg.assessment.scores import Bin, Calibration, ClassEstimate, Estimate, Interval
 from geoseg.confusion import Accuracy, confusion
 from geoseg.errors import OptionError
 from geoseg.grid import Grid
@@ -23,7 +28,7 @@ def preview(rows: int, cols: int, crs: str | None = "EPSG:32633", classes: int =
     generator = np.random.default_rng(0)
     reference = generator.integers(0, classes, (rows, cols)).astype(np.uint8)
     mapped = np.where(generator.random((rows, cols)) < 0.8, reference, IGNORE).astype(np.uint8)
-    picture.add(0, mapped, reference, np.ones((rows, cols), bool))
+    picture.add(0, 0, mapped, reference, np.ones((rows, cols), bool))
     return picture
 
 
@@ -54,7 +59,7 @@ def test_agreement_marks_only_what_was_compared() -> None:
     picture.inside[0] = False
     picture.mapped[1, 0], picture.reference[1, 0] = 0, 1
     picture.mapped[1, 1] = IGNORE
-    image = figures.agreement(picture)
+    image = figures.agreement(picture.mapped, picture.reference, picture.compared)
     assert (image[0, :, 3] == 0).all()
     assert image[1, 1, 3] == 0
     assert tuple(image[1, 0]) == (*bytes.fromhex(figures.DIFFER[1:]), 255)
@@ -67,15 +72,15 @@ def test_names_are_one_short_line_without_formulas() -> None:
     assert figures.plain_name(" \n ") == "?"
 
 
-def test_picture_takes_the_middle_of_each_step_whatever_the_strips() -> None:
+def test_picture_takes_the_middle_of_each_step_whatever_the_windows() -> None:
     grid = Grid(None, Affine.identity(), 107, 53)
     values = (np.arange(107 * 53) % 200).reshape(107, 53).astype(np.uint8)
     pictures = []
-    for strip in (107, 10, 1):
+    for rows, cols in ((107, 53), (10, 53), (1, 20), (64, 7)):
         picture = Preview.of(grid, longest=20)
-        for row in range(0, 107, strip):
-            part = values[row : row + strip]
-            picture.add(row, part, part, part > 3)
+        for row, col in itertools.product(range(0, 107, rows), range(0, 53, cols)):
+            part = values[row : row + rows, col : col + cols]
+            picture.add(row, col, part, part, part > 3)
         pictures.append(picture.mapped)
     assert max(pictures[0].shape) <= 20
     np.testing.assert_array_equal(pictures[0][0, 0], values[3, 3])
@@ -104,3 +109,75 @@ def test_curves_without_numbers_are_refused(tmp_path: Path, text: str) -> None:
 def test_missing_curves_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="No such file"):
         figures.read_curves(tmp_path / "none.csv")
+
+
+def estimate(shares: list[float | None], hectares: bool) -> Estimate:
+    def of(value: float | None, factor: float = 1.0) -> Interval:
+        return Interval(None if value is None else value * factor, None if value is None else 0.02 * factor)
+
+    return Estimate(
+        method="Olofsson et al. 2014",
+        source="samples.gpkg",
+        samples=30,
+        unlabelled=0,
+        outside=0,
+        overall=of(0.8),
+        quantity_disagreement=None,
+        allocation_disagreement=None,
+        classes=tuple(
+            ClassEstimate(
+                id=number,
+                name=HOSTILE[number],
+                color="#1b7837",
+                users=of(share),
+                producers=of(share),
+                area_share=of(share),
+                hectares=of(share, 1e4) if hectares else None,
+                mapped_share=0.25,
+                mapped_hectares=2500.0 if hectares else None,
+            )
+            for number, share in enumerate(shares)
+        ),
+        strata=(),
+        counts=(),
+        proportions=(),
+    )
+
+
+@pytest.mark.parametrize("hectares", [True, False])
+def test_areas_are_drawn_with_their_intervals_and_without(hectares: bool) -> None:
+    figure = figures.areas_figure(estimate([0.5, 0.01, None], hectares))
+    axes = figure.axes[0]
+    factor = 1e4 if hectares else 100
+    low, high = axes.collections[0].get_segments()[0][:, 0]
+    assert (low, high) == pytest.approx((0.5 * factor - 1.96 * 0.02 * factor, 0.5 * factor + 1.96 * 0.02 * factor))
+    assert axes.collections[0].get_segments()[1][0, 0] == 0  # no area is less than nothing
+    assert "no estimate" in [text.get_text().strip() for text in axes.texts]
+    assert ("hectares" in axes.get_xlabel()) == hectares
+    assert figures.png(figure, dpi=30).startswith(SIGNATURE)
+
+
+def test_reliability_is_drawn_of_filled_bins_only() -> None:
+    bins = (Bin(0.0, 0.5, 0, None, None), Bin(0.5, 0.75, 30, 0.5, 0.6), Bin(0.75, 1.0, 10, 1.0, 0.9))
+    told = Calibration("c.tif", 40, 0.1, 0.1, 0.2, False, None, None, bins)
+    upper, lower = figures.reliability_figure(told).axes
+    assert [bar.get_height() for bar in upper.patches] == [50, 100]
+    assert [bar.get_height() for bar in lower.patches] == [75, 25]
+    nothing = Calibration("c.tif", 0, None, None, None, False, None, None, bins[:1])
+    assert figures.png(figures.reliability_figure(nothing), dpi=30).startswith(SIGNATURE)
+
+
+def test_a_figure_is_the_same_in_both_formats_and_each_time() -> None:
+    accuracy = Accuracy(confusion(np.array([0, 1, 1], np.uint8), np.array([0, 1, 0], np.uint8), 2))
+    drawn = []
+    for _ in range(2):
+        figure = figures.confusion_figure(accuracy, HOSTILE[:2])
+        drawn.append((figures.png(figure, dpi=100), figures.svg(figure)))
+    assert drawn[0] == drawn[1]
+    with Image.open(io.BytesIO(drawn[0][0])) as picture:
+        width, height = picture.size
+    root = ElementTree.fromstring(drawn[0][1])  # noqa: S314 - our own
+    assert root.tag.endswith("svg")
+    points = [float(root.attrib[side].removesuffix("pt")) for side in ("width", "height")]
+    np.testing.assert_allclose([point / 72 * 100 for point in points], [width, height], atol=2)
+    assert b"<script" not in drawn[0][1]

@@ -1,7 +1,10 @@
 """Seam scores: one where nothing shows, more where something does."""
 
+import json
+
 import numpy as np
 import pytest
+import rasterio
 
 import geoseg
 from geoseg.grid import WindowGrid
@@ -54,3 +57,6 @@ def test_a_network_that_sees_its_own_pixel_leaves_no_seam(constant_model, write_
     assert result.seams.beside == ("windows shifted by half" if memory else "a single pass")
     assert (result.seams.labels, result.seams.fidelity) == (0, 0)
     assert "seams beside" in str(result)
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        noted = json.loads(dataset.tags()["GEOSEG_SEAMS"], parse_constant=pytest.fail)
+    assert noted == result.seams.to_dict()

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.features import rasterize
 
+from geoseg.connected import NONE
 from geoseg.legend import IGNORE
 from geoseg.vectors import stream
 from geoseg.vectors.encode import Shapes
 from geoseg.vectors.faces import Faces
 from geoseg.vectors.group import grouping
-from geoseg.vectors.label import NONE
 from geoseg.vectors.stream import Band, Settings, band_rows, polygons
 
 Map = np.ndarray[Any, np.dtype[np.uint8]]

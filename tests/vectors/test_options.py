@@ -15,7 +15,7 @@ from affine import Affine
 from rasterio.features import rasterize
 
 from geoseg.errors import LabelError, MapError, OptionError
-from geoseg.vectors.units import area, distance
+from geoseg.units import area, distance
 from geoseg.vectors.vectorize import vectorize
 
 Array = np.ndarray[Any, Any]
