@@ -1,7 +1,7 @@
 """Land-cover maps from satellite and aerial scenes.
 
 The steps of the job are functions of this package: `tile`, `train`, `predict`, `vectorize`, `evaluate`, and `run` for
-all of them. They are imported when first used, so that `import geoseg` stays light.
+all of them; `map` maps whole regions. They are imported when first used, so that `import geoseg` stays light.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geoseg.assessment.evaluate import evaluate as evaluate
+    from geoseg.atlas.map import map as map
     from geoseg.chips.tiler import tile as tile
     from geoseg.prediction.predict import predict as predict
     from geoseg.readers import open_scene as open_scene
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "evaluate": "geoseg.assessment.evaluate",
+    "map": "geoseg.atlas.map",
     "open_scene": "geoseg.readers",
     "predict": "geoseg.prediction.predict",
     "run": "geoseg.workflow",

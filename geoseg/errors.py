@@ -10,6 +10,8 @@ GeosegError                  exit code 1
 │   └── LeakError            training and test chips that share ground
 ├── ModelError               a model file that cannot be read or used
 ├── MapError                 a class raster that is not what a map must be
+├── RegionError              regions that cannot be read, told apart or placed
+├── ClusterError             workers that cannot be reached or used
 └── OutputError              an output that cannot be written
     └── OutputExistsError    an output that is there already (also a FileExistsError)
 """
@@ -59,6 +61,14 @@ class ModelError(GeosegError):
 
 class MapError(GeosegError):
     """A class raster that is not what a map must be."""
+
+
+class RegionError(GeosegError):
+    """Regions that cannot be read, told apart or placed."""
+
+
+class ClusterError(GeosegError):
+    """Workers that cannot be reached or used."""
 
 
 class OutputError(GeosegError):
