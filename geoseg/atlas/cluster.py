@@ -38,7 +38,7 @@ _CONFIG: dict[str, Any] = {
 
 @contextmanager
 def connected(
-    *, client: Client | None, scheduler: str | None, jobs: int | None, threads: int, gpu: bool, timeout: float = 10.0,
+    *, client: Client | None, scheduler: str | None, jobs: int | None, threads: int, gpu: bool, timeout: float = 5.0,
     dashboard: bool = False,
 ) -> Iterator[Client]:  # fmt: skip
     """A client with workers.
@@ -94,7 +94,7 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address="127.0.0.1:0" if dashboard else None,
+                dashboard_address="127.0.0.1:0",  # with none, dask takes a port that the whole network sees
                 memory_limit=psutil.virtual_memory().total // jobs,
                 resources={"GPU": 1} if gpu else None,
                 silence_logs=logging.CRITICAL,

@@ -11,9 +11,9 @@ from geoseg.grid import Grid
 from geoseg.model import ModelSpec
 from geoseg.raster import is_remote
 
-STAC = "1.0.0"
+STAC = "1.1.0"
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
-RASTER = "https://stac-extensions.github.io/raster/v1.1.0/schema.json"
+RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
 CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 PARQUET = "application/vnd.apache.parquet"
@@ -77,22 +77,36 @@ def _assets(task: FinishTask, spec: ModelSpec, grid: Grid) -> dict[str, Any]:
         {"value": item.id, "name": _token(item.name), "title": item.name, "color_hint": item.color[1:].upper()}
         for item in spec.legend
     ]
-    band = {
-        "data_type": spec.legend.dtype,
-        "nodata": spec.legend.nodata,
-        "spatial_resolution": grid.ground_sample_distance,
-        "classification:classes": classes,
-    }
     assets: dict[str, Any] = {
-        "map": {"href": f"./{slug}.tif", "type": COG, "roles": ["data"], "title": "land cover", "raster:bands": [band],
-                "classification:classes": classes},
-        "style": {"href": f"./{slug}.qml", "type": "application/xml", "roles": ["style"], "title": "style for QGIS"},
-    }  # fmt: skip
+        "map": {
+            "href": f"./{slug}.tif",
+            "type": COG,
+            "roles": ["data"],
+            "title": "land cover",
+            "data_type": spec.legend.dtype,
+            "nodata": spec.legend.nodata,
+            "raster:spatial_resolution": grid.ground_sample_distance,
+            "raster:sampling": "area",
+            "classification:classes": classes,
+        },
+        "style": {
+            "href": f"./{slug}.qml",
+            "type": "application/xml",
+            "roles": ["style"],
+            "title": "style for QGIS",
+        },
+    }
     if task.recipe.polygons:
         assets["polygons"] = {"href": f"./{slug}.parquet", "type": PARQUET, "roles": ["data"]}
     if task.recipe.confidence:
-        share = {"data_type": "uint8", "nodata": 255, "scale": 1 / 250}
-        assets["confidence"] = {"href": "./confidence.tif", "type": COG, "roles": ["metadata"], "raster:bands": [share]}
+        assets["confidence"] = {
+            "href": "./confidence.tif",
+            "type": COG,
+            "roles": ["metadata"],
+            "data_type": "uint8",
+            "nodata": 255,
+            "raster:scale": 1 / 250,
+        }
     return assets
 
 

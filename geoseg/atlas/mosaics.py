@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 import geopandas as gpd
 import shapely
@@ -14,12 +14,12 @@ from geoseg.legend import Legend
 from geoseg.output import new_output
 from geoseg.writers.geotiff import write_style
 
-VRT, GTI, INDEX, STYLE = "maps.vrt", "maps.gti", "maps_index.gpkg", "maps.qml"
+VRT, GTI = "maps.vrt", "maps.gti.gpkg"
 _TYPES = {"uint8": "Byte", "uint16": "UInt16"}
 
 
 def write_mosaic(folder: Path, maps: list[str], items: list[dict[str, Any]], legend: Legend) -> None:
-    """Write `maps.vrt`, or `maps.gti` with its index, and a style for QGIS.
+    """Write `maps.vrt`, or `maps.gti.gpkg`, and a style for QGIS of the same name.
 
     Args:
         folder: of the atlas.
@@ -28,27 +28,37 @@ def write_mosaic(folder: Path, maps: list[str], items: list[dict[str, Any]], leg
         legend: of all maps.
     """
     shared = len({(item["properties"]["proj:code"], item["properties"].get("proj:wkt2")) for item in items}) == 1
-    with new_output(folder / STYLE, overwrite=True) as workspace:
-        write_style(workspace.main, legend)
-    if shared:
-        _write(folder / VRT, _vrt(maps, items, legend))
-        for name in (GTI, INDEX):
-            (folder / name).unlink(missing_ok=True)
-        return
+    made, other = (VRT, GTI) if shared else (GTI, VRT)
+    with new_output(folder / made, overwrite=True, beside=(_style(made),)) as workspace:
+        write_style(workspace.beside(_style(made)), legend)
+        if shared:
+            workspace.main.write_text(_vrt(maps, items, legend), encoding="utf-8")
+        else:
+            _write_index(workspace.main, maps, items, legend)
+    for name in (other, _style(other)):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _style(name: str) -> str:
+    return f"{Path(name).stem}.qml"
+
+
+def _write_index(path: Path, maps: list[str], items: list[dict[str, Any]], legend: Legend) -> None:
+    """An index of tiles in longitude and latitude; GDAL warps them as it reads, from 3.9 on."""
+    finest = min(item["assets"]["map"]["raster:spatial_resolution"] for item in items) / 111_320
     frame = gpd.GeoDataFrame(
         {"location": maps, "region": [item["properties"]["title"] for item in items]},
         geometry=[shapely.geometry.shape(item["geometry"]) for item in items],
         crs="EPSG:4326",
     )
-    with new_output(folder / INDEX, overwrite=True) as workspace:
-        frame.to_file(workspace.main, layer="maps", driver="GPKG", engine="pyogrio")
-    _write(folder / GTI, _gti(items, legend))
-    (folder / VRT).unlink(missing_ok=True)
-
-
-def _write(path: Path, text: str) -> None:
-    with new_output(path, overwrite=True) as workspace:
-        workspace.main.write_text(text, encoding="utf-8")
+    looks = {
+        "RESX": repr(finest),
+        "RESY": repr(finest),
+        "BAND_COUNT": "1",
+        "DATA_TYPE": _TYPES[legend.dtype],
+        "NODATA": str(legend.nodata),
+    }
+    frame.to_file(path, layer="maps", driver="GPKG", engine="pyogrio", layer_metadata=looks)
 
 
 def _vrt(maps: list[str], items: list[dict[str, Any]], legend: Legend) -> str:
@@ -100,24 +110,3 @@ def _looks(legend: Legend) -> list[str]:
         lines += [f"      <Category>{escape(names.get(value, ''))}</Category>" for value in range(max(names) + 1)]
         lines.append("    </CategoryNames>")
     return lines
-
-
-def _gti(items: list[dict[str, Any]], legend: Legend) -> str:
-    """An index of tiles in longitude and latitude; GDAL 3.9 warps them as it reads."""
-    finest = min(item["assets"]["map"]["raster:bands"][0]["spatial_resolution"] for item in items) / 111_320
-    return "\n".join(
-        [
-            "<GDALTileIndexDataset>",
-            f"  <IndexDataset>{escape(INDEX)}</IndexDataset>",
-            "  <IndexLayer>maps</IndexLayer>",
-            "  <LocationField>location</LocationField>",
-            f"  <ResX>{finest!r}</ResX>",
-            f"  <ResY>{finest!r}</ResY>",
-            "  <BandCount>1</BandCount>",
-            f"  <Band band={quoteattr('1')} dataType={quoteattr(_TYPES[legend.dtype])}>",
-            *(line[2:] for line in _looks(legend)),
-            "  </Band>",
-            "</GDALTileIndexDataset>",
-            "",
-        ]
-    )

@@ -21,7 +21,7 @@ from geoseg.grid import Grid
 from geoseg.model import ModelSpec
 from geoseg.output import fingerprint
 from geoseg.raster import is_remote
-from geoseg.scene import Scene, SceneView, band_places, find_name
+from geoseg.scene import Scene, SceneView, band_places
 
 logger = logging.getLogger(__name__)
 
@@ -200,8 +200,6 @@ def _looked_at(
             f"{scene.name}: has no CRS, so it has no place in an atlas; assign it with 'rio edit-info --crs'"
         )
     places = _places(scene, spec, model, bands, mask)
-    if mask is not None:
-        MaskedScene.of(scene, mask)
     outline = in_degrees(_outline(scene.grid), scene.grid.crs)
     if not np.isfinite(outline.bounds).all():
         raise SceneError(f"{scene.name}: its corners have no place on the globe; check its CRS and transform")
@@ -221,8 +219,8 @@ def _places(
                 "name them in this order"
             )
         return band_places(bands, scene.bands, scene.name)
-    masking = None if mask is None else find_name(mask.band, scene.bands)
-    kept = [place for place in range(len(scene.bands)) if place != masking]
+    masking = () if mask is None else band_places((mask.band,), scene.bands, scene.name)
+    kept = [place for place in range(len(scene.bands)) if place not in masking]
     matched = spec.match(tuple(scene.bands[place] for place in kept), scene.name, model)
     return tuple(kept[place] for place in matched)
 
