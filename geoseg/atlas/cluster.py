@@ -22,7 +22,7 @@ WORKER_MEMORY = 1_500_000_000
 
 _OWN = ("127.0.0.1", "localhost", "::1", "")
 
-_CONFIG: dict[str, Any] = {
+CONFIG: dict[str, Any] = {
     # Who dies of what is counted by the tasks themselves: the scheduler would blame all that wait on a dead worker.
     "distributed.scheduler.allowed-failures": 1_000_000,
     # Nothing is kept on workers that could be spilled, and one that waits for memory to become free waits for ever.
@@ -87,7 +87,7 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
     from distributed import Client, LocalCluster
 
     environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    with dask.config.set(_CONFIG | {"distributed.nanny.pre-spawn-environ": environment}):
+    with dask.config.set(CONFIG | {"distributed.nanny.pre-spawn-environ": environment}):
         try:
             cluster = LocalCluster(
                 n_workers=jobs,
@@ -97,6 +97,8 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
                 dashboard_address="127.0.0.1:0",  # with none, dask takes a port that the whole network sees
                 memory_limit=psutil.virtual_memory().total // jobs,
                 resources={"GPU": 1} if gpu else None,
+                # Its pages take seconds to load.
+                scheduler_kwargs={"dashboard": dashboard},
                 silence_logs=logging.CRITICAL,
             )
         except (OSError, RuntimeError, TimeoutError) as error:

@@ -117,17 +117,15 @@ class Engine:
             ClusterError: there are no workers any more.
             KeyboardInterrupt: what is at work is given up; what is done stays done.
         """
-        fresh = self._fresh(jobs, listener)
+        fresh, more = self._fresh(jobs, listener), True
         try:
-            while True:
+            while more or self._again or self._flying:
                 self._look()
-                while len(self._flying) < self._room:
+                while len(self._flying) < self._room and (more or self._again):
                     task = self._again.popleft() if self._again else next(fresh, None)
-                    if task is None:
-                        break
-                    self._submit(task)
-                if not self._flying and not self._again:
-                    return
+                    more = more and task is not None
+                    if task is not None:
+                        self._submit(task)
                 if self._land(listener):
                     return
                 listener.idle()
@@ -160,17 +158,17 @@ class Engine:
     def _land(self, listener: Listener) -> bool:
         """Wait for a task to end; True when that ends all."""
         try:
-            future = self._landed.get(timeout=_LOOK)
+            future = self._landed.get(timeout=_LOOK if self._flying else 0.1)
         except queue.Empty:
             return False
         task = self._flying.pop(future, None)
         if task is None or task.run.over:
             return False
         run = task.run
-        error = _error(future)
-        if error is not None:
+        try:
+            result = future.result()
+        except Exception as error:
             return self._failed(task, error, listener)
-        result = future.result()
         if task.number is None:
             run.over = True
             listener.done(run.job, result)
@@ -217,15 +215,10 @@ class Engine:
         self._flying.clear()
 
 
-def _error(future: Future[Any]) -> BaseException | None:
-    if future.cancelled():
-        return ClusterError("the scheduler lost the task; is it the same one as before?")
-    found: BaseException | None = future.exception()
-    return found
-
-
 def _sentence(error: BaseException) -> str:
     name = type(error).__name__
+    if name in ("FutureCancelledError", "CancelledError"):
+        return "the scheduler gave it up; is it the same one as before?"
     if name == "KilledWorker":
         return "its worker died each time it was tried; it may need more memory than there is"
     return str(error) if hasattr(error, "exit_code") else f"{name}: {first_line(error)}"

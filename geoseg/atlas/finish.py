@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geoseg.atlas.items import item_of
-from geoseg.atlas.tasks import FinishTask, RegionResult
+from geoseg.atlas.tasks import FinishTask, RegionResult, read_note
 from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
@@ -37,6 +37,9 @@ def finish_region(task: FinishTask) -> RegionResult:
         GeosegError: the disk is full, or a block is not what it was.
     """
     start = time.monotonic()
+    made = _made_before(task)
+    if made is not None:
+        return made
     use_threads(task.recipe.threads)
     spec = read_spec(task.recipe.model)
     blocks = _Blocks(task)
@@ -63,6 +66,17 @@ def finish_region(task: FinishTask) -> RegionResult:
         (folder / f"{slug}.json").write_text(json.dumps(item, indent=1), encoding="utf-8")
     shutil.rmtree(task.place.work, ignore_errors=True)
     return result
+
+
+def _made_before(task: FinishTask) -> RegionResult | None:
+    """The result of a region that is done: dask does a task again when the worker that held its result dies."""
+    item = read_note(task.target / f"{task.place.slug}.json")
+    properties = {} if item is None else item["properties"]
+    if properties.get("geoseg:key") != task.place.key:
+        return None
+    shutil.rmtree(task.place.work, ignore_errors=True)
+    pixels = sum(properties["geoseg:pixels"].values())
+    return RegionResult(properties["geoseg:seconds"], pixels, properties["geoseg:area_m2"])
 
 
 class _Blocks:

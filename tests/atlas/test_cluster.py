@@ -18,6 +18,7 @@ from atlas.conftest import SMALL, make_scenes, pixels, rectangles
 import geoseg
 from geoseg.atlas.cluster import connected
 
+FEW = SMALL | {"polygons": False}
 NINE = {f"r{row}{col}": (row * 87, col * 134, 87, 134) for row in range(3) for col in range(3)}
 
 
@@ -39,7 +40,7 @@ def two():
 @pytest.fixture(scope="module")
 def whole(place, model_file, client):
     """The pixels of an unbroken run of one worker."""
-    outcomes = geoseg.map(place / "regions.gpkg", place / "scenes", model_file, place / "whole", client=client, **SMALL)
+    outcomes = geoseg.map(place / "regions.gpkg", place / "scenes", model_file, place / "whole", client=client, **FEW)
     assert (outcomes["state"] == "done").all()
     return pixels(place / "whole", outcomes)[0]
 
@@ -51,7 +52,7 @@ def workers(client):
 
 def test_two_workers_make_the_same_maps_and_nobody_else_can_reach_them(place, model_file, two, whole):
     outcomes = geoseg.map(
-        place / "regions.gpkg", place / "scenes", model_file, place / "two", client=two, block=100, **SMALL
+        place / "regions.gpkg", place / "scenes", model_file, place / "two", client=two, block=100, **FEW
     )
     assert (pixels(place / "two", outcomes)[0] == whole).all()
     open_to_all = [
@@ -72,7 +73,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_region_done(place, model_fi
 
     def run():
         found["outcomes"] = geoseg.map(
-            place / "regions.gpkg", place / "scenes", model_file, place / "killed", client=two, tta=True, **SMALL
+            place / "regions.gpkg", place / "scenes", model_file, place / "killed", client=two, **FEW
         )
 
     thread = threading.Thread(target=run)
@@ -100,7 +101,7 @@ def deadly(task):
 
 def test_a_region_that_kills_its_workers_fails_alone(place, model_file, two, monkeypatch):
     monkeypatch.setattr("geoseg.atlas.map.map_block", deadly)
-    options = SMALL | {"polygons": False, "retries": 1}
+    options = FEW | {"retries": 1}
     outcomes = geoseg.map(
         place / "regions.gpkg", place / "scenes", model_file, place / "deadly", client=two, **options
     ).set_index("name")
@@ -121,8 +122,7 @@ def digests(folder):
 
 
 def started(words):
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    return process
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 @pytest.mark.slow

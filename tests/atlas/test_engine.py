@@ -5,8 +5,11 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+from atlas.conftest import SMALL, make_scenes, rectangles
 
+import geoseg
 from geoseg.atlas.engine import AHEAD, Engine, Rules
+from geoseg.atlas.finish import finish_region
 from geoseg.errors import ClusterError
 
 
@@ -107,6 +110,25 @@ def test_what_fails_is_tried_again_and_then_given_up(run, tmp_path):
     assert told.tries <= 3 * 2 + 3 * 3
 
 
+def test_a_result_that_died_with_its_worker_is_made_again(model_file, client, tmp_path):
+    """Putting a region together a second time finds it done, with nothing left of its blocks."""
+    make_scenes(tmp_path / "scenes")
+    regions = rectangles(tmp_path / "one.gpkg", {"one": (0, 0, 90, 90)})
+    done = []
+
+    def twice(task):
+        done.append(finish_region(task))
+        done.append(finish_region(task))
+        return done[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("geoseg.atlas.map.finish_region", twice)
+        outcomes = geoseg.map(regions, tmp_path / "scenes", model_file, tmp_path / "atlas", client=client, **SMALL)
+    assert list(outcomes["state"]) == ["done"]
+    assert done[0].pixels == done[1].pixels
+    assert done[1].areas == pytest.approx(done[0].areas, rel=1e-6)
+
+
 def test_the_first_failure_ends_all_where_that_is_asked_for(run, tmp_path):
     told = run([Work("hopeless", tmp_path), *(Work(f"r{n}", tmp_path) for n in range(50))], retries=0, fail_fast=True)
     assert told.states["hopeless"]
@@ -117,7 +139,9 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(tmp_path):
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        LocalCluster(
+            n_workers=0, processes=False, dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}
+        ) as cluster,
         Client(cluster) as client,
         pytest.raises(ClusterError, match="no worker for 1 s"),
     ):
