@@ -121,9 +121,8 @@ def scale(seconds: float, blocks: int) -> None:
 
 def memory(count: int) -> None:
     """Memory of the process with the scheduler over many regions."""
-    from distributed import Client, LocalCluster
-
     import dask
+    from distributed import Client, LocalCluster
 
     from geoseg.atlas.cluster import CONFIG
 

@@ -30,7 +30,7 @@ from geoseg.atlas.finish import finish_region
 class Loop:
     """The same work in a plain loop."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *given: object) -> None:
         self.blocks = self.finish = 0.0
 
     def run(self, jobs, listener) -> None:
