@@ -80,7 +80,7 @@ def slugs(names: list[str]) -> list[str]:
     """File names for names: letters, digits, `_` and `-`, at most 60; made different where two would be the same.
 
     >>> slugs(["Nord/Süd", "../../etc", "a b", "A_B"])
-    ['Nord_Süd', 'etc', 'a_b-8a8de8', 'A_B-8e1f39']
+    ['Nord_Süd', 'etc', 'a_b-c8687a', 'A_B-6c1908']
     """
     plain = [re.sub(r"[^\w-]+", "_", name).strip("_")[:60] for name in names]
     plain = ["" if _DEVICES.match(slug) else slug for slug in plain]

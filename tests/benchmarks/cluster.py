@@ -139,11 +139,11 @@ def memory(count: int) -> None:
     ):
         watch = Watch(max(1, count // 10))
         start = time.monotonic()
-        Engine(client, Rules(), work, finish).run(regions(count, 4, 0.0), watch)
+        Engine(client, Rules(), work, finish).run(regions(count, 2, 0.0), watch)
         took = time.monotonic() - start
     for done, size in watch.seen:
         print(f"{done:7d} regions  {size / 1e6:.0f} MB")
-    print(f"{5 * count / took:.0f} tasks a second that do nothing: {1000 * took / (5 * count):.2f} ms each")
+    print(f"{3 * count / took:.0f} tasks a second that do nothing: {1000 * took / (3 * count):.2f} ms each")
 
 
 def main() -> None:
