@@ -103,7 +103,8 @@ def map(
 
     Args:
         regions: polygons of any vector file; None, with `grid`, for all that the scenes cover.
-        scenes: files, folders or patterns; an index of files; or a STAC item collection. Those named first count first.
+        scenes: files, folders or patterns; an index of files; a STAC item collection; or "stac+https://..." for a STAC
+            API. Those named first count first.
         model: a model file; workers read it at this path.
         output: the folder of the atlas.
         grid: side of square regions, such as "100km" or "1deg"; with `regions`, these are cut by it.
@@ -340,13 +341,14 @@ def _open_scenes(
     strict: bool,
     reading: ReadOptions,
 ) -> Scenes:
+    outlines = None if regions is None else [region.outline for region in regions]
     found = open_scenes(
-        find_candidates(scenes, assets=tuple(assets) if assets else None, **reading),
+        find_candidates(scenes, assets=tuple(assets) if assets else None, regions=outlines, **reading),
         spec,
         model,
         bands=reading.get("bands"),
         mask=None if mask_band is None else Mask(mask_band, tuple(mask_values)),
-        near=None if regions is None else [region.outline for region in regions],
+        near=outlines,
     )
     if strict and found.left_out:
         raise BandMismatchError(

@@ -15,6 +15,7 @@ import shapely
 
 from geoseg.atlas.globe import in_degrees, unwrapped
 from geoseg.atlas.scenes import Candidate
+from geoseg.atlas.search import PREFIX, search
 from geoseg.errors import OptionError, SceneError
 from geoseg.raster import is_raster, is_remote
 from geoseg.readers import ReadOptions, Source, Words, find_sources
@@ -63,14 +64,20 @@ class Assets:
 
 
 def find_candidates(
-    scenes: Words, *, assets: tuple[str, ...] | None = None, **reading: Unpack[ReadOptions]
+    scenes: Words,
+    *,
+    assets: tuple[str, ...] | None = None,
+    regions: list[shapely.Geometry] | None = None,
+    **reading: Unpack[ReadOptions],
 ) -> list[Candidate]:
     """Find scenes.
 
     Args:
         scenes: files, folders or patterns as `geoseg.readers.find_sources` takes them; or one index (a vector file
-            with a column `location`, as gdaltindex makes it); or one STAC item collection (.json).
+            with a column `location`, as gdaltindex makes it); or one STAC item collection (.json); or a STAC API, see
+            `geoseg.atlas.search`.
         assets: of STAC items, which are the bands; all assets that look like data where there is only one such.
+        regions: outlines in longitude and latitude that a STAC API is searched over.
         **reading: how scenes are read.
 
     Raises:
@@ -78,6 +85,9 @@ def find_candidates(
         OptionError: options that do not go with the kind of source.
     """
     words = [scenes] if isinstance(scenes, str | Path) else list(scenes)
+    if len(words) == 1 and str(words[0]).startswith(PREFIX):
+        items = search(str(words[0]), regions)
+        return [_item(item, Path(str(words[0])), assets, reading) for item in sorted(items, key=_rank)]
     alone = Path(str(words[0])) if len(words) == 1 and not is_remote(words[0]) else None
     if alone is not None and alone.is_file():
         if alone.suffix.lower() in (".json", ".geojson"):

@@ -1,8 +1,10 @@
 """What a map of regions promises, with dask's real scheduler and a worker in this process."""
 
 import csv
+import http.server
 import json
 import shutil
+import threading
 
 import geopandas as gpd
 import numpy as np
@@ -287,6 +289,71 @@ def test_an_index_and_stac_items_name_scenes(first, make, quarters, scenes, tmp_
     items.write_text("[]")
     with pytest.raises(SceneError, match="not a STAC item collection"):
         make(quarters, items, "nothing")
+
+
+@pytest.fixture
+def api(scenes, tmp_path):
+    """A STAC API with the scenes, and what it was asked."""
+    asked = []
+    items = []
+    for path in sorted(scenes.iterdir()):
+        with rasterio.open(path) as dataset:
+            shape = gpd.GeoSeries([shapely.box(*dataset.bounds)], crs=dataset.crs).to_crs(4326)[0]
+        properties = {"datetime": "2024-05-06T10:00:00Z"}
+        assets = {"image": {"href": str(path)}}
+        geometry = {"geometry": shapely.geometry.mapping(shape), "bbox": shape.bounds}
+        item = {"type": "Feature", "stac_version": "1.0.0", "id": path.stem, "links": []}
+        items.append(item | geometry | {"properties": properties, "assets": assets})
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *words):
+            pass
+
+        def do_GET(self):
+            here = f"http://127.0.0.1:{self.server.server_port}/"
+            self.answer({"type": "Catalog", "id": "api", "stac_version": "1.0.0", "description": "a test",
+                         "conformsTo": ["https://api.stacspec.org/v1.0.0/core",
+                                        "https://api.stacspec.org/v1.0.0/item-search",
+                                        "https://api.stacspec.org/v1.0.0/item-search#query"],
+                         "links": [{"rel": "self", "href": here}, {"rel": "root", "href": here},
+                                   {"rel": "search", "href": here + "search", "method": "POST"}]})  # fmt: skip
+
+        def do_POST(self):
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.answer({"type": "FeatureCollection", "features": items, "links": []})
+
+        def answer(self, content):
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"stac+http://127.0.0.1:{server.server_port}/", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_api_is_searched_over_the_regions(first, api, make, quarters, tmp_path):
+    pytest.importorskip("pystac_client")
+    address, asked = api
+    words = f"{address}?collections=s2&datetime=2024-05-01/2024-06-01&max_cloud=20"
+    outcomes = make(quarters, words, allow_remote=True, polygons=False)
+    assert (pixels(tmp_path / "atlas", outcomes)[0] == pixels(*first)[0]).all()
+    assert asked[0]["collections"] == ["s2"]
+    assert asked[0]["query"] == {"eo:cloud_cover": {"lte": 20.0}}
+    west, south, east, north = asked[0]["bbox"]
+    assert 8.9 < west < east < 9.1
+    assert 48 < south < north < 49
+    with pytest.raises(SceneError, match="outside of its folder"):
+        make(quarters, words, "untrusted")
+    with pytest.raises(OptionError, match="'cloud' cannot be asked for; did you mean 'max_cloud'"):
+        make(quarters, f"{address}?cloud=20", "other")
+    with pytest.raises(SceneError, match="cannot be searched"):
+        make(quarters, "stac+http://127.0.0.1:9/", "nobody")
 
 
 def test_a_grid_covers_all_that_the_scenes_do(first, make, scenes, tmp_path):
