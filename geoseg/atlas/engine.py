@@ -199,7 +199,12 @@ class Engine:
         if now - self._looked < _LOOK:
             return
         self._looked = now
-        threads = self._client.nthreads()
+        try:
+            threads = self._client.nthreads()
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(
+                f"{_address(self._client)}: the scheduler is gone; start it again, and the same command goes on"
+            ) from error
         if threads:
             self._alive = now
             self._room = AHEAD * sum(threads.values())

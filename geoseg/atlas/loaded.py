@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import multiprocessing
 import os
 import threading
 from functools import lru_cache
@@ -13,6 +14,7 @@ from geoseg import __version__
 from geoseg.atlas.tasks import Recipe
 from geoseg.errors import ClusterError, ModelError
 from geoseg.model import load_model
+from geoseg.prediction.budget import keep_freed_memory
 from geoseg.prediction.context import choose_context, settled
 from geoseg.prediction.runtimes import Runtime, open_runtime
 from geoseg.raster import first_line, use_threads
@@ -93,6 +95,8 @@ def _loaded(
         raise ModelError(
             f"{model}: is another file on worker {_here()}; put the same one where all workers can read it"
         )
+    if multiprocessing.parent_process() is not None:  # a worker, which does nothing else
+        keep_freed_memory()
     loaded = load_model(model)
     context = choose_context(loaded.spec, model, global_context)  # type: ignore[arg-type]
     source = model if context == "tile" else settled(loaded, context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 logger = logging.getLogger(__name__)
+
+_TELL = 0.5
+"""Seconds at least between two counts of the regions."""
 
 
 def map(
@@ -213,13 +217,15 @@ class _Batch:
     recipe: Recipe
     table: Table
     bar: progress.Bar | None = None
+    said: float = 0.0
 
     @classmethod
     def begin(cls, folder: Path, regions: list[Region], planner: Planner) -> _Batch:
         """See what is done already."""
         before = earlier(folder)
         plans = {region.slug: planner.plan(region) for region in regions}
-        outcomes = [_known(folder, plan, before.get(slug)) for slug, plan in plans.items()]
+        strict = planner.recipe.strict
+        outcomes = [_known(folder, plan, before.get(slug), strict) for slug, plan in plans.items()]
         table = Table(folder, outcomes, [wrapped(plan.region.outline) for plan in plans.values()])
         table.save(now=True)
         counts = table.counts()
@@ -293,19 +299,23 @@ class _Batch:
         self._advance(0.0)
 
     def _advance(self, megapixels: float) -> None:
-        if self.bar is not None:
+        if self.bar is None:
+            return
+        # Counting thousands of regions for each block would take longer than telling.
+        if time.monotonic() - self.said > _TELL:
+            self.said = time.monotonic()
             counts = self.table.counts()
             failed = f", {counts[FAILED]} failed" if counts[FAILED] else ""
             self.bar.say(f"{counts[DONE]} of {len(self.table.outcomes)} regions{failed}")
-            self.bar.advance(megapixels)
+        self.bar.advance(megapixels)
 
     def _of(self, job: Job) -> Outcome:
         assert isinstance(job, RegionJob)  # noqa: S101
         return self.table[job.slug]
 
 
-def _known(folder: Path, plan: RegionPlan, before: Outcome | None) -> Outcome:
-    """How far a region is at the beginning of a run."""
+def _known(folder: Path, plan: RegionPlan, before: Outcome | None, strict: bool) -> Outcome:
+    """How far a region is at the beginning of a run; with `strict`, one that lacks a scene is not done."""
     fresh = Outcome(plan.region.name, plan.region.slug, scenes=len(plan.scenes), key=plan.key)
     fresh.megapixels = plan.megapixels
     if not plan.scenes:
@@ -313,7 +323,7 @@ def _known(folder: Path, plan: RegionPlan, before: Outcome | None) -> Outcome:
     item = read_note(folder / REGIONS / plan.region.slug / f"{plan.region.slug}.json")
     properties = (item or {}).get("properties", {})
     same = before is not None and before.key == plan.key
-    if properties.get("geoseg:key") == plan.key:
+    if properties.get("geoseg:key") == plan.key and not (strict and properties["geoseg:left_out"]):
         done = before if before is not None and same and before.state == DONE else fresh
         pixels = sum(properties["geoseg:pixels"].values())
         done = replace(done, name=plan.region.name, state=DONE, why="", megapixels=pixels / 1e6)
@@ -425,9 +435,6 @@ def summary(frame: gpd.GeoDataFrame, output: str | Path) -> str:
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     effort = f"{frame['megapixels'].sum():.4g} MP, {frame['seconds'].sum():.0f} s of work"
     line = f"{output}: {len(frame)} regions: {told} ({effort})"
-    lines = [
-        f"  {row.name_}: {row.why}"
-        for row in frame.rename(columns={"name": "name_"}).itertuples()
-        if row.state == FAILED
-    ]
-    return "\n".join([line, *lines])
+    failed = frame[frame["state"] == FAILED]
+    lines = [f"  {name}: {why}" for name, why in zip(failed["name"], failed["why"], strict=True)]
+    return "\n".join("".join(c if c.isprintable() else "?" for c in text) for text in [line, *lines])

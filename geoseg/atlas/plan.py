@@ -95,7 +95,7 @@ class Planner:
 
     def _key(self, lattice: Lattice, shape: shapely.Geometry, scenes: tuple[SceneRef, ...]) -> str:
         """A hash of all that the map of a region depends on; not of where its model lies or what it is run on."""
-        how = asdict(self.recipe) | {"model": None, "device": None, "threads": None}
+        how = asdict(self.recipe) | {"model": None, "device": None, "threads": None, "strict": None}
         text = json.dumps([how, lattice.to_dict(), [ref.stamp for ref in scenes]], sort_keys=True)
         return hashlib.sha256(text.encode() + shapely.to_wkb(shape)).hexdigest()
 

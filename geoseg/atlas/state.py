@@ -28,7 +28,7 @@ WAITING, RUNNING, DONE, FAILED, NO_SCENE, NO_DATA = "waiting", "running", "done"
 OVER = (DONE, NO_SCENE, NO_DATA)
 
 _EVERY = 2.0
-"""Seconds at least between two tables of a run."""
+"""Seconds at least between two tables of a run; more where writing one takes long."""
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Table:
         self.outcomes = outcomes
         self._by_slug = {outcome.slug: outcome for outcome in outcomes}
         self._outlines = outlines
-        self._saved, self._changed = -_EVERY, True
+        self._saved, self._changed, self._every = -_EVERY, True, _EVERY
 
     def __getitem__(self, slug: str) -> Outcome:
         return self._by_slug[slug]
@@ -97,9 +97,9 @@ class Table:
         Raises:
             OutputError: the disk is full.
         """
-        if not self._changed or (not now and time.monotonic() - self._saved < _EVERY):
+        if not self._changed or (not now and time.monotonic() - self._saved < self._every):
             return
-        fresh = self._path.with_name(f".{self._path.name}.new")
+        fresh, start = self._path.with_name(f".{self._path.name}.new"), time.monotonic()
         try:
             self.frame().to_parquet(fresh)
             flush(fresh)
@@ -109,6 +109,7 @@ class Table:
                 f"{self._path}: cannot be written: {error.strerror or error}; is the disk full?"
             ) from error
         self._saved, self._changed = time.monotonic(), False
+        self._every = max(_EVERY, 20 * (self._saved - start))
 
 
 def earlier(folder: Path) -> dict[str, Outcome]:
@@ -173,6 +174,8 @@ def _begin(folder: Path, key: str, given: dict[str, Any], overwrite: bool) -> No
 def _empty(folder: Path) -> None:
     """Take away the maps of another atlas, and nothing that geoseg did not make."""
     for region in sorted((folder / REGIONS).iterdir()) if (folder / REGIONS).is_dir() else ():
+        if region.name.startswith(".") and region.name.endswith(".partial"):
+            continue  # what a run that was killed had begun
         if not (region / MARKER).is_file():
             raise OutputExistsError(f"{region}: was not made by geoseg map; move it away or choose another name")
         refuse_foreign(region)

@@ -52,7 +52,7 @@ def workers(client):
 
 def test_two_workers_make_the_same_maps_and_nobody_else_can_reach_them(place, model_file, two, whole):
     outcomes = geoseg.map(
-        place / "regions.gpkg", place / "scenes", model_file, place / "two", client=two, block=100, **FEW
+        place / "regions.gpkg", place / "scenes", model_file, place / "two", client=two, block=200, **FEW
     )
     assert (pixels(place / "two", outcomes)[0] == whole).all()
     open_to_all = [
@@ -114,7 +114,7 @@ def command(place, model_file, name, *more):
     options = [word for key, value in SMALL.items() for word in (f"--{key}", str(value))]
     geoseg_ = [sys.executable, "-c", "from geoseg.cli import main; main()"]
     return [*geoseg_, "map", str(place / "regions.gpkg"), "--scenes", str(place / "scenes"), "--model", str(model_file),
-            "-o", str(place / name), "--jobs", "2", "--no-polygons", *options, *more]  # fmt: skip
+            "-o", str(place / name), "--jobs", "1", "--no-polygons", *options, *more]  # fmt: skip
 
 
 def digests(folder):
@@ -129,7 +129,7 @@ def started(words):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_command_that_is_stopped_goes_on_where_it_was(how, place, model_file, whole):
     name = f"stopped-{how.name}"
-    process = started(command(place, model_file, name, "--tta"))
+    process = started(command(place, model_file, name, "--block", "100"))
     while process.poll() is None and not digests(place / name):
         time.sleep(0.02)
     children = psutil.Process(process.pid).children(recursive=True)
@@ -144,13 +144,14 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(how, place, model_file, 
     table = gpd.read_parquet(place / name / "regions.parquet")
     assert set(table["state"]) <= {"done", "waiting", "running"}
     again = subprocess.run(
-        command(place, model_file, name, "--tta", "--json"), capture_output=True, text=True, check=False
+        command(place, model_file, name, "--block", "100", "--json"), capture_output=True, text=True, check=False
     )
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in done} == done
     assert not list((place / name / ".work").iterdir())
     frame = gpd.read_parquet(place / name / "regions.parquet")
     assert (frame["state"] == "done").all()
+    assert (pixels(place / name, frame)[0] == whole).all()
 
 
 @pytest.mark.slow

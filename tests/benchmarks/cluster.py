@@ -58,7 +58,6 @@ class Watch:
 
     def __init__(self, every: int) -> None:
         self.every, self.count = every, 0
-        self.seen: list[tuple[int, int]] = []
 
     def running(self, job: Any) -> None:
         """Nothing to do."""
@@ -77,7 +76,7 @@ class Watch:
         """Count."""
         self.count += 1
         if self.count % self.every == 0:
-            self.seen.append((self.count, psutil.Process().memory_info().rss))
+            print(f"{self.count:7d} regions  {psutil.Process().memory_info().rss / 1e6:.0f} MB", flush=True)
 
     def idle(self) -> None:
         """Nothing to do."""
@@ -141,8 +140,6 @@ def memory(count: int) -> None:
         start = time.monotonic()
         Engine(client, Rules(), work, finish).run(regions(count, 2, 0.0), watch)
         took = time.monotonic() - start
-    for done, size in watch.seen:
-        print(f"{done:7d} regions  {size / 1e6:.0f} MB")
     print(f"{3 * count / took:.0f} tasks a second that do nothing: {1000 * took / (3 * count):.2f} ms each")
 
 
