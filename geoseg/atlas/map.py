@@ -224,8 +224,7 @@ class _Batch:
         """See what is done already."""
         before = earlier(folder)
         plans = {region.slug: planner.plan(region) for region in regions}
-        strict = planner.recipe.strict
-        outcomes = [_known(folder, plan, before.get(slug), strict) for slug, plan in plans.items()]
+        outcomes = [_known(folder, plan, before.get(slug), planner.recipe) for slug, plan in plans.items()]
         table = Table(folder, outcomes, [wrapped(plan.region.outline) for plan in plans.values()])
         table.save(now=True)
         counts = table.counts()
@@ -314,8 +313,8 @@ class _Batch:
         return self.table[job.slug]
 
 
-def _known(folder: Path, plan: RegionPlan, before: Outcome | None, strict: bool) -> Outcome:
-    """How far a region is at the beginning of a run; with `strict`, one that lacks a scene is not done."""
+def _known(folder: Path, plan: RegionPlan, before: Outcome | None, recipe: Recipe) -> Outcome:
+    """How far a region is at the beginning of a run, by its folder; strictly, one that lacks a scene is not done."""
     fresh = Outcome(plan.region.name, plan.region.slug, scenes=len(plan.scenes), key=plan.key)
     fresh.megapixels = plan.megapixels
     if not plan.scenes:
@@ -323,11 +322,12 @@ def _known(folder: Path, plan: RegionPlan, before: Outcome | None, strict: bool)
     item = read_note(folder / REGIONS / plan.region.slug / f"{plan.region.slug}.json")
     properties = (item or {}).get("properties", {})
     same = before is not None and before.key == plan.key
-    if properties.get("geoseg:key") == plan.key and not (strict and properties["geoseg:left_out"]):
+    if properties.get("geoseg:key") == plan.key and not (recipe.strict and properties["geoseg:left_out"]):
         done = before if before is not None and same and before.state == DONE else fresh
         pixels = sum(properties["geoseg:pixels"].values())
         done = replace(done, name=plan.region.name, state=DONE, why="", megapixels=pixels / 1e6)
         done.left_out = properties["geoseg:left_out"]
+        _name_files(done, recipe)
         return done
     if before is not None and same and before.state == NO_DATA:
         return before
