@@ -132,9 +132,9 @@ def command(
     geoseg map districts.gpkg --scenes items.json --assets red,green,blue,nir --allow-remote \\
         --model model.safetensors -o atlas/ --scheduler tcp://host:8786
     """
+    from geoseg.atlas.batch import summary
     from geoseg.atlas.estimate import AtlasEstimate
     from geoseg.atlas.map import map as map_regions
-    from geoseg.atlas.map import summary
 
     found = map_regions(regions, list(scenes), model, output, dry_run=dry_run, **settings)
     if isinstance(found, AtlasEstimate):
