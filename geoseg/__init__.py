@@ -1,8 +1,8 @@
 """Land-cover maps from satellite and aerial scenes.
 
 The steps of the job are functions of this package: `tile`, `train`, `predict`, `vectorize`, `evaluate`, and `run` for
-all of them; `sample` draws the points that a map is judged by, `view` shows what was made. They are imported when
-first used, so that `import geoseg` stays light.
+all of them; `sample` draws the points that a map is judged by, `view` shows what was made, `map` maps whole regions.
+They are imported when first used, so that `import geoseg` stays light.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geoseg.assessment.evaluate import evaluate as evaluate
     from geoseg.assessment.sample import sample as sample
+    from geoseg.atlas.map import map as map
     from geoseg.chips.tiler import tile as tile
     from geoseg.prediction.predict import predict as predict
     from geoseg.readers import open_scene as open_scene
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "evaluate": "geoseg.assessment.evaluate",
+    "map": "geoseg.atlas.map",
     "open_scene": "geoseg.readers",
     "predict": "geoseg.prediction.predict",
     "run": "geoseg.workflow",

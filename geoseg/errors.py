@@ -11,6 +11,8 @@ GeosegError                  exit code 1
 ├── ModelError               a model file that cannot be read or used
 ├── MapError                 a class raster that is not what a map must be
 ├── ViewError                files that cannot be shown, or not together
+├── RegionError              regions that cannot be read, told apart or placed
+├── ClusterError             workers that cannot be reached or used
 └── OutputError              an output that cannot be written
     └── OutputExistsError    an output that is there already (also a FileExistsError)
 """
@@ -64,6 +66,14 @@ class MapError(GeosegError):
 
 class ViewError(GeosegError):
     """Files that cannot be shown, or not together."""
+
+
+class RegionError(GeosegError):
+    """Regions that cannot be read, told apart or placed."""
+
+
+class ClusterError(GeosegError):
+    """Workers that cannot be reached or used."""
 
 
 class OutputError(GeosegError):

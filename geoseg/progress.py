@@ -20,9 +20,15 @@ class Bar(Protocol):
     def advance(self, amount: float) -> None:
         """Say that `amount` more units are done."""
 
+    def say(self, text: str) -> None:
+        """Say how it stands in words, in place of what was said before."""
+
 
 class _Silent:
     def advance(self, amount: float) -> None:
+        pass
+
+    def say(self, text: str) -> None:
         pass
 
 
@@ -65,6 +71,7 @@ class _Lines:
     def __init__(self, description: str, total: float, unit: str) -> None:
         self.description, self.total, self.unit = description, total, unit
         self.done = 0.0
+        self.said = ""
         self.start = self.shown = time.monotonic()
 
     def advance(self, amount: float) -> None:
@@ -74,15 +81,18 @@ class _Lines:
             self.shown = now
             rate = self.done / (now - self.start)
             left = (self.total - self.done) / rate if rate else float("inf")
-            self._say(f"{self.done:.4g} of {self.total:.4g} {self.unit}, {rate:.3g} {self.unit}/s, {left:.0f} s left")
+            self._write(f"{self.done:.4g} of {self.total:.4g} {self.unit}, {rate:.3g} {self.unit}/s, {left:.0f} s left")
+
+    def say(self, text: str) -> None:
+        self.said = text
 
     def end(self) -> None:
         seconds = time.monotonic() - self.start
         rate = self.done / seconds if seconds else 0.0
-        self._say(f"{self.done:.4g} {self.unit} in {seconds:.1f} s, {rate:.3g} {self.unit}/s")
+        self._write(f"{self.done:.4g} {self.unit} in {seconds:.1f} s, {rate:.3g} {self.unit}/s")
 
-    def _say(self, text: str) -> None:
-        sys.stderr.write(f"{self.description}: {text}\n")
+    def _write(self, text: str) -> None:
+        sys.stderr.write(f"{self.description}: {text}{self.said and f', {self.said}'}\n")
         sys.stderr.flush()
 
 
@@ -108,5 +118,8 @@ def _rich_bar(description: str, total: float, unit: str) -> Iterator[Bar]:
         class RichBar:
             def advance(self, amount: float) -> None:
                 shown.advance(task, amount)
+
+            def say(self, text: str) -> None:
+                shown.update(task, description=f"{description} ({text})")
 
         yield RichBar()

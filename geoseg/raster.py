@@ -37,8 +37,7 @@ _SETTINGS: dict[str, Any] = {
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
 }
 
-# Blocks that one read touches are decoded side by side: nearly twice as fast on two cores.
-_OPEN_OPTIONS = {"GTiff": {"num_threads": str(min(4, os.cpu_count() or 1))}}
+_threads: int | None = None
 
 # What a file's first bytes say it is. A VRT named scene.tif would otherwise open as a VRT and read any file it names.
 _MAGIC = (
@@ -61,6 +60,20 @@ _REMOTE = {".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".png": "PNG", ".jpg": 
 
 
 _cache: ContextVar[int] = ContextVar("_cache", default=BLOCK_CACHE)
+
+
+def use_threads(threads: int) -> None:
+    """Let files that are opened from now on be decoded and compressed by so many threads each.
+
+    It is for processes that share a machine with others of their kind.
+    """
+    global _threads
+    _threads = threads
+
+
+def writing_threads() -> str:
+    """How many threads compress a file, in GDAL's words: all, unless `use_threads` said how many."""
+    return str(_threads or "ALL_CPUS")
 
 
 def gdal_settings() -> rasterio.Env:
@@ -101,7 +114,7 @@ def open_raster(
         with gdal_settings(), warnings.catch_warnings():
             # No georeferencing is legal; whoever needs it says so in a sentence of its own.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(path, driver=driver, **_OPEN_OPTIONS.get(driver, {}))
+            return rasterio.open(path, driver=driver, **_open_options(driver))
     except (*GDAL_ERRORS, UnicodeError, ValueError) as cause:
         raise error(f"{path}: cannot be opened as a raster: {_reason(path, cause)}") from cause
 
@@ -140,6 +153,11 @@ def first_line(error: BaseException) -> str:
         error = error.__cause__
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _open_options(driver: str) -> dict[str, str]:
+    # Blocks that one read touches are decoded side by side: nearly twice as fast on two cores.
+    return {"num_threads": str(_threads or min(4, os.cpu_count() or 1))} if driver == "GTiff" else {}
 
 
 def _reason(path: str | Path, cause: BaseException) -> str:

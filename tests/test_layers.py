@@ -18,7 +18,7 @@ LAYERS = (
     ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),
     ("chips", "model", "viewing"),
     ("training", "prediction", "vectors", "assessment"),
-    ("workflow", "info"),
+    ("workflow", "info", "atlas"),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

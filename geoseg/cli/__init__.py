@@ -14,7 +14,7 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order of the work."""
-        order = ("demo", "run", "info", "models", "tile", "train", "predict", "vectorize", "sample", "evaluate", "view")
+        order = "demo run info models tile train predict vectorize sample evaluate view map".split()  # noqa: SIM905
         found = [name for name in registry.names("geoseg.cli") if name != "options"]
         return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
 

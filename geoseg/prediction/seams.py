@@ -46,6 +46,11 @@ class SeamScore:
         return {key: None if isinstance(item, float) and math.isnan(item) else item for key, item in plain.items()}
 
     def __str__(self) -> str:
+        if not self.pixels:
+            return (
+                "seams were not scored: a single pass does not fit into the memory, and windows see too far to be "
+                "compared with shifted ones; give more --memory"
+            )
         return (
             f"seams beside {self.beside}: {100 * self.labels:.3f} % of {self.pixels:,} labels differ, "
             f"probabilities by {self.fidelity:.2g} deviations; steps across borders {self.rows:.3f} (rows) and "

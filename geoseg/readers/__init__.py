@@ -22,6 +22,7 @@ from geoseg.readers._options import ReadOptions as ReadOptions
 from geoseg.readers._products import BandFile, product_bands
 from geoseg.readers._regrid import RESAMPLINGS
 from geoseg.readers._regrid import on_grid as on_grid
+from geoseg.readers._regrid import pixel_places as pixel_places
 from geoseg.readers._regrid import reprojected as reprojected
 from geoseg.readers.geotiff import GeoTiffScene
 from geoseg.readers.mosaic import open_mosaic

@@ -17,7 +17,7 @@ from rasterio.windows import Window
 from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.output import Workspace
-from geoseg.raster import GDAL_ERRORS, create_raster, first_line, gdal_settings, open_raster
+from geoseg.raster import GDAL_ERRORS, create_raster, first_line, gdal_settings, open_raster, writing_threads
 
 BLOCK = 512
 WIDE = 4 * BLOCK
@@ -128,7 +128,7 @@ class CogWriter:
                     compress="DEFLATE",
                     overview_resampling=self._layout.overviews,
                     bigtiff="IF_SAFER",
-                    num_threads="ALL_CPUS",
+                    num_threads=writing_threads(),
                 )
         except GDAL_ERRORS as error:
             raise self._unwritten(error) from error

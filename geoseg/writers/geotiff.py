@@ -60,7 +60,7 @@ class MapWriter:
         if kind is None:
             names, style = beside(self._workspace.target)
             _write_names(self._workspace.beside(names), self._legend)
-            _write_style(self._workspace.beside(style), self._legend)
+            write_style(self._workspace.beside(style), self._legend)
 
 
 class ShareWriter:
@@ -118,7 +118,7 @@ def _write_names(path: Path, legend: Legend) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def _write_style(path: Path, legend: Legend) -> None:
+def write_style(path: Path, legend: Legend) -> None:
     """A QGIS style of the same name as the map: QGIS opens it with names and colours."""
     entries = [
         f'        <paletteEntry value="{item.id}" color="{item.color}" alpha="255" label={quoteattr(item.name)}/>'

@@ -105,7 +105,7 @@ def open_runtime(
 
 
 def _first_fit(source: str | Path | Model, device: str, threads: int | None, margin: int, compiled: bool) -> Runtime:
-    on_gpu = device.startswith("cuda") or (device == "auto" and _has_gpu())
+    on_gpu = device.startswith("cuda") or (device == "auto" and has_gpu())
     for name in () if on_gpu else PREFERRED_ON_CPU[:-1]:
         if registry.load(__name__, name).missing():
             continue
@@ -117,7 +117,7 @@ def _first_fit(source: str | Path | Model, device: str, threads: int | None, mar
     return open_runtime("torch", source, device, threads, margin=margin, compiled=compiled)
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
     """Whether torch sees a GPU; torch is not asked, nor imported, where there is no driver."""
     driver = Path("/dev/kfd").exists()
     with suppress(OSError):

@@ -1,0 +1,160 @@
+"""Workers: processes of this machine, or a cluster that is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from geoseg.errors import ClusterError, OptionError
+from geoseg.raster import first_line
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+WORKER_MEMORY = 1_500_000_000
+"""Bytes that a worker takes about: torch, a network and its windows."""
+
+_OWN = ("127.0.0.1", "localhost", "::1", "")
+
+CONFIG: dict[str, Any] = {
+    # Who dies of what is counted by the tasks themselves: the scheduler would blame all that wait on a dead worker.
+    "distributed.scheduler.allowed-failures": 1_000_000,
+    # Nothing is kept on workers that could be spilled, and one that waits for memory to become free waits for ever.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.admin.low-level-log-length": 1000,
+    "distributed.scheduler.events-cleanup-delay": "5s",
+    "distributed.worker.daemon": True,
+}
+
+
+@contextmanager
+def connected(
+    *, client: Client | None, scheduler: str | None, jobs: int | None, threads: int, gpu: bool, timeout: float = 5.0,
+    dashboard: bool = False,
+) -> Iterator[Client]:  # fmt: skip
+    """A client with workers.
+
+    Args:
+        client: one that is there already, which is left as it is.
+        scheduler: address of a cluster that is there.
+        jobs: processes of this machine to start, where there is neither; None for as many as it has cores and memory.
+        threads: of the CPU for each task.
+        gpu: give each process a GPU to name as its resource.
+        timeout: seconds to wait for a scheduler that is there, and for its first worker.
+        dashboard: show dask's dashboard on this machine.
+
+    Raises:
+        OptionError: both a scheduler and a number of jobs.
+        ClusterError: no scheduler answers, or it has no workers.
+    """
+    if client is not None:
+        yield client
+    elif scheduler is not None:
+        if jobs is not None:
+            raise OptionError("--jobs starts workers and --scheduler uses those that are there; give one of the two")
+        with _remote(scheduler, timeout) as found:
+            yield found
+    else:
+        with _local(jobs or default_jobs(gpu, threads), threads, gpu, dashboard) as found:
+            yield found
+
+
+def default_jobs(gpu: bool, threads: int) -> int:
+    """Processes for this machine: one for each GPU, or for each core where there is memory for it."""
+    if gpu:
+        import torch
+
+        return max(1, torch.cuda.device_count())
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(max(1, min(cores // threads, psutil.virtual_memory().available // WORKER_MEMORY)))
+
+
+@contextmanager
+def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Client]:
+    import dask
+    import psutil
+    from distributed import Client, LocalCluster
+
+    environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    with dask.config.set(CONFIG | {"distributed.nanny.pre-spawn-environ": environment}):
+        try:
+            cluster = LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # with none, dask takes a port that the whole network sees
+                memory_limit=psutil.virtual_memory().total // jobs,
+                resources={"GPU": 1} if gpu else None,
+                # Its pages take seconds to load.
+                scheduler_kwargs={"dashboard": dashboard},
+                silence_logs=logging.CRITICAL,
+            )
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise ClusterError(f"workers cannot be started on this machine: {first_line(error)}") from error
+        with cluster, Client(cluster, timeout=30) as client:
+            if client.dashboard_link and dashboard:
+                logger.info("Dashboard: %s", client.dashboard_link)
+            yield client
+
+
+@contextmanager
+def _remote(address: str, timeout: float) -> Iterator[Client]:
+    from distributed import Client
+
+    parts = urllib.parse.urlsplit(address if "://" in address else f"tcp://{address}")
+    try:
+        if not parts.hostname or not parts.port:
+            raise ValueError("no port")
+    except ValueError as error:
+        raise OptionError(f"scheduler is '{address}'; write its address as tcp://HOST:8786") from error
+    if parts.scheme == "tcp" and parts.hostname not in _OWN:
+        logger.warning(
+            "%s is another machine, reached without encryption: whoever is on the way can run code on both ends; "
+            "use it in a network you trust, or a scheduler with TLS (tls://)", address,
+        )  # fmt: skip
+    try:
+        client = Client(urllib.parse.urlunsplit(parts), timeout=timeout)
+    except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+        raise ClusterError(
+            f"{address}: no dask scheduler answers there within {timeout:.0f} s; start one with 'dask scheduler', or "
+            "leave --scheduler out to use this machine"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=timeout)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"{address}: the scheduler has no workers; start some with 'dask worker {address}'"
+            ) from error
+        if client.dashboard_link:
+            logger.info("Dashboard: %s", client.dashboard_link)
+        yield client
+
+
+def require_resources(client: Client, resources: dict[str, float]) -> None:
+    """Refuse to wait for ever for workers with what nobody has.
+
+    Raises:
+        ClusterError: no worker offers it.
+    """
+    if not resources:
+        return
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if not any(all(worker["resources"].get(name, 0) >= need for name, need in resources.items()) for worker in workers):
+        wanted = ",".join(f"{name}={need:g}" for name, need in resources.items())
+        raise ClusterError(
+            f"none of the {len(workers)} workers offers {wanted}; start them with 'dask worker --resources {wanted}', "
+            "or choose another --device"
+        )

@@ -1,0 +1,220 @@
+"""Where the scenes of an atlas come from: files, an index of files, or a STAC item collection."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+import geopandas as gpd
+import pyproj
+import shapely
+
+from geoseg.atlas.globe import in_degrees, unwrapped
+from geoseg.atlas.scenes import Candidate
+from geoseg.atlas.search import PREFIX, search
+from geoseg.errors import OptionError, SceneError
+from geoseg.raster import is_raster, is_remote
+from geoseg.readers import ReadOptions, Source, Words, find_sources
+from geoseg.readers._products import BandFile
+from geoseg.readers.geotiff import GeoTiffScene
+from geoseg.readers.stack import open_stack
+from geoseg.registry import suggestion
+from geoseg.scene import Scene
+from geoseg.vector import read_vector
+
+logger = logging.getLogger(__name__)
+
+INDEXES = (".gpkg", ".fgb", ".parquet", ".shp", ".gti")
+_LOCATIONS = ("location", "path", "filename", "file")
+_TIMES = ("datetime", "date", "timestamp", "time")
+_MOST_JSON = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """Files of a STAC item that make one scene, each with the bands of one asset.
+
+    Attributes:
+        name: of the item.
+        keys: of the assets.
+        files: one for each.
+        options: how they are read.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    files: tuple[str, ...]
+    options: ReadOptions
+
+    def open(self) -> Scene:
+        """Open the scene; an asset of one band gives it its name.
+
+        Raises:
+            SceneError: it cannot be opened.
+        """
+        if len(self.files) == 1:
+            remote = self.options.get("allow_remote", False)
+            return GeoTiffScene(self.files[0], nodata=self.options.get("nodata"), allow_remote=remote)
+        files = [BandFile(path, name=key) for key, path in zip(self.keys, self.files, strict=True)]
+        return open_stack(self.name, files, {**self.options, "bands": None})
+
+
+def find_candidates(
+    scenes: Words,
+    *,
+    assets: tuple[str, ...] | None = None,
+    regions: list[shapely.Geometry] | None = None,
+    **reading: Unpack[ReadOptions],
+) -> list[Candidate]:
+    """Find scenes.
+
+    Args:
+        scenes: files, folders or patterns as `geoseg.readers.find_sources` takes them; or one index (a vector file
+            with a column `location`, as gdaltindex makes it); or one STAC item collection (.json); or a STAC API, see
+            `geoseg.atlas.search`.
+        assets: of STAC items, which are the bands; all assets that look like data where there is only one such.
+        regions: outlines in longitude and latitude that a STAC API is searched over.
+        **reading: how scenes are read.
+
+    Raises:
+        SceneError: nothing is there, or an index that names no files.
+        OptionError: options that do not go with the kind of source.
+    """
+    words = [scenes] if isinstance(scenes, str | Path) else list(scenes)
+    if len(words) == 1 and str(words[0]).startswith(PREFIX):
+        items = search(str(words[0]), regions)
+        return [_item(item, Path(str(words[0])), assets, reading) for item in sorted(items, key=_rank)]
+    alone = Path(str(words[0])) if len(words) == 1 and not is_remote(words[0]) else None
+    if alone is not None and alone.is_file():
+        if alone.suffix.lower() in (".json", ".geojson"):
+            return list(_items(alone, assets, reading))
+        if alone.suffix.lower() in INDEXES and not is_raster(alone):
+            return list(_indexed(alone, reading))
+    if assets is not None:
+        raise OptionError("--assets names assets of STAC items; give a STAC item collection as --scenes")
+    options: ReadOptions = {**reading, "bands": None}
+    # Workers have working directories of their own.
+    return [Candidate(Source.from_dict(source.to_dict())) for source in find_sources(words, **options)]
+
+
+def _indexed(path: Path, reading: ReadOptions) -> Iterator[Candidate]:
+    """Scenes of an index of files with their footprints."""
+    frame = read_vector(path, error=SceneError)
+    columns = {str(name).lower(): name for name in frame.columns}
+    column = next((columns[name] for name in _LOCATIONS if name in columns), None)
+    if column is None:
+        raise SceneError(
+            f"{path}: has no column 'location' with the path of each scene; make an index with 'gdaltindex'"
+        )
+    if frame.crs is None:
+        raise SceneError(f"{path}: has no CRS, so its footprints have no place on the Earth; make it with 'gdaltindex'")
+    when = next((columns[name] for name in _TIMES if name in columns), None)
+    crs = pyproj.CRS(frame.crs)
+    for _, row in frame.iterrows():
+        if not row[column]:
+            raise SceneError(f"{path}: names no file in a row of its column '{column}'; mend the index")
+        location = _resolved(str(row[column]), path, reading)
+        times = None if when is None else _times({"datetime": _moment(row[when])})
+        outline = in_degrees(shapely.segmentize(row[frame.geometry.name], _reach(frame)), crs)
+        options: ReadOptions = {**reading, "bands": None}
+        yield Candidate(Source(location, (location,), options), times, outline)
+
+
+def _items(path: Path, assets: tuple[str, ...] | None, reading: ReadOptions) -> Iterator[Candidate]:
+    """Scenes of a STAC item collection, least cloudy first, then newest."""
+    try:
+        if path.stat().st_size > _MOST_JSON:
+            raise SceneError(f"{path}: is larger than any item collection; split it")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        features = found["features"] if found.get("type") == "FeatureCollection" else [found]
+        items = [item for item in features if item.get("type") == "Feature" and isinstance(item.get("assets"), dict)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SceneError(f"{path}: is not a STAC item collection: {type(error).__name__}; give a FeatureCollection of "
+                         "items with assets") from error  # fmt: skip
+    if not items:
+        raise SceneError(f"{path}: holds no STAC item with assets; save the result of a search with 'save_object'")
+    for item in sorted(items, key=_rank):
+        yield _item(item, path, assets, reading)
+
+
+def _item(item: dict[str, Any], path: Path, assets: tuple[str, ...] | None, reading: ReadOptions) -> Candidate:
+    name = str(item.get("id", "item"))
+    keys = assets or _data_assets(item, name, path)
+    for key in keys:
+        if key not in item["assets"]:
+            raise SceneError(f"{path}: the item {name} has no asset '{key}'; {suggestion(key, sorted(item['assets']))}")
+    files = tuple(_resolved(str(item["assets"][key].get("href", "")), path, reading) for key in keys)
+    geometry = item.get("geometry")
+    try:
+        outline = unwrapped(shapely.geometry.shape(geometry)) if geometry else None
+        times = _times(item.get("properties") or {})
+    except (shapely.errors.ShapelyError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SceneError(f"{path}: the item {name} has a geometry or time that cannot be read; mend it") from error
+    return Candidate(Assets(name, tuple(keys), files, {**reading, "bands": None}), times, outline)
+
+
+def _data_assets(item: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:
+    data = [key for key, asset in item["assets"].items() if "data" in (asset.get("roles") or ())]
+    keys = data or list(item["assets"])
+    if len(keys) != 1:
+        raise OptionError(
+            f"{path}: the item {name} has {len(keys)} assets ({', '.join(keys[:12])}); say with --assets which are the "
+            "bands, in the model's order"
+        )
+    return tuple(keys)
+
+
+def _rank(item: dict[str, Any]) -> tuple[float, str, str]:
+    properties = item.get("properties") or {}
+    cloud = properties.get("eo:cloud_cover")
+    moment = str(properties.get("datetime") or properties.get("start_datetime") or "")
+    # Newest first: each character counts from the far end.
+    newest = "".join(chr(0x10FFFF - ord(character)) for character in moment)
+    return (float(cloud) if isinstance(cloud, int | float) else 1000.0, newest, str(item.get("id")))
+
+
+def _times(properties: dict[str, Any]) -> tuple[str, str] | None:
+    moment = properties.get("datetime")
+    first, last = properties.get("start_datetime") or moment, properties.get("end_datetime") or moment
+    return (str(first), str(last)) if first and last else None
+
+
+def _moment(value: Any) -> str | None:
+    """A date or time of a table as RFC 3339."""
+    if value is None or value != value:
+        return None
+    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    text = text.replace(" ", "T")
+    return (
+        text
+        if "T" in text and text[-1] in "Zz"
+        else f"{text if 'T' in text else text + 'T00:00:00'}".split("+")[0] + "Z"
+    )
+
+
+def _resolved(location: str, index: Path, reading: ReadOptions) -> str:
+    """A file that an index names; others' lists open no file outside of their folder unless they are trusted."""
+    trusted = reading.get("allow_remote", False)
+    if not location:
+        raise SceneError(f"{index}: names an empty path; mend the index")
+    if is_remote(location):
+        if not trusted:
+            raise SceneError(f"{index}: names {location[:200]}; give --allow-remote if you trust it to open addresses")
+        return location
+    target = (index.resolve().parent / location).resolve()
+    if not trusted and not target.is_relative_to(index.resolve().parent):
+        raise SceneError(
+            f"{index}: names {location[:200]}, outside of its folder {index.resolve().parent}; give --allow-remote if "
+            "you trust it"
+        )
+    return str(target)
+
+
+def _reach(frame: gpd.GeoDataFrame) -> float:
+    """Distance between points along footprints, in units of their CRS."""
+    west, south, east, north = frame.total_bounds
+    return float(max(east - west, north - south, 1e-6)) / 1000

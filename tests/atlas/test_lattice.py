@@ -1,0 +1,96 @@
+import itertools
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio.crs import CRS
+from rasterio.windows import Window
+
+from geoseg.atlas.globe import in_degrees
+from geoseg.atlas.lattice import BlockWindows, Cutting, Lattice, Lattices
+from geoseg.atlas.scenes import SceneRef
+from geoseg.errors import OptionError
+from geoseg.grid import Grid
+
+windows = st.builds(
+    Window, st.integers(-5000, 5000), st.integers(-5000, 5000), st.integers(1, 900), st.integers(1, 900)
+)
+cuttings = st.builds(
+    Cutting, core=st.sampled_from([64, 96]), margin=st.just(32), fade=st.sampled_from([0, 16]), feather=st.just(8)
+)
+
+
+@given(windows, cuttings, st.sampled_from([64, 200, 5000]))
+def test_blocks_are_a_partition_wherever_a_region_lies(window, cutting, side):
+    count = np.zeros((int(window.height), int(window.width)), int)
+    for block in cutting.blocks(window, side):
+        top, left = int(block.row_off - window.row_off), int(block.col_off - window.col_off)
+        count[top : top + int(block.height), left : left + int(block.width)] += 1
+    assert (count == 1).all()
+
+
+@given(windows, cuttings)
+def test_every_pixel_of_a_block_has_all_the_windows_that_reach_it(window, cutting):
+    found = BlockWindows.over(window, cutting)
+    for axis, start, first, length in (
+        (found.rows, found.top, window.row_off, window.height),
+        (found.cols, found.left, window.col_off, window.width),
+    ):
+        assert start % cutting.core == 0
+        weight = np.zeros(axis.edges[-1])
+        for number in range(len(axis)):
+            weight[axis.extent(number)] += axis.weights(number)
+        assert weight[int(first) - start : int(first + length) - start] == pytest.approx(1, abs=1e-6)
+        # The fade at the two ends lies outside of the block, or there would be one more window.
+        assert first - start >= (cutting.fade // 2 if start < first else 0) or cutting.fade == 0
+    for piece in found.pieces():
+        rows, cols = piece.kept
+        assert rows.start - cutting.feather + cutting.pad >= 0
+        assert cols.stop + cutting.feather - cutting.pad <= cutting.side
+
+
+def test_windows_are_the_same_on_every_machine(constant_model):
+    spec = constant_model.spec
+    assert Cutting.choose(spec, 512, 32, "auto", 64) == Cutting(448, 32, 0, 64)
+    assert Cutting.choose(spec, 512, 32, "hann", 64).fade == 32
+    with pytest.raises(OptionError, match="feather"):
+        Cutting.choose(spec, 512, 32, "auto", -1)
+    with pytest.raises(OptionError, match="no core"):
+        Cutting.choose(spec, 64, 32, "auto", 0)
+
+
+def ref(epsg, transform, size=100):
+    crs = CRS.from_epsg(epsg)
+    grid = Grid(crs, transform, size, size)
+    return SceneRef(None, grid, (0,), None, "", ("", ""), in_degrees(shapely.box(*grid.bounds), crs))
+
+
+def test_a_lattice_has_the_pixels_of_most_scenes():
+    scenes = (
+        ref(32632, Affine(10, 0, 500_003, 0, -10, 5_400_007)),
+        ref(32632, Affine(10, 0, 600_003, 0, -10, 5_300_007)),
+        ref(32632, Affine(10, 0, 600_000, 0, -10, 5_300_000)),
+        ref(32632, Affine(20, 0, 600_000, 0, -20, 5_300_000)),
+        ref(32633, Affine(5, 0, 300_000, 0, -5, 5_300_000)),
+    )
+    lattices = Lattices("auto", None, scenes)
+    assert lattices.lattice(CRS.from_epsg(32632)).transform == Affine(10, 0, 3, 0, -10, 7)
+    assert lattices.lattice(CRS.from_epsg(3035)).transform.a == pytest.approx(10, rel=0.01)
+    assert Lattices("auto", 30.0, scenes).lattice(CRS.from_epsg(32632)).transform == Affine(30, 0, 0, 0, -30, 0)
+    outlines = [item.outline for item in scenes]
+    assert lattices.common(outlines).to_epsg() == 32632
+    assert lattices.common([*outlines, shapely.box(100, 0, 101, 1)]) is None
+    assert Lattices("utm", None, scenes).common(outlines) is None
+    with pytest.raises(OptionError, match="name a CRS"):
+        Lattices("nowhere", None, scenes).common(outlines)
+
+
+def test_windows_of_neighbours_touch_on_a_lattice():
+    lattice = Lattice(CRS.from_epsg(32632), Affine(10, 0, 3, 0, -10, 7))
+    edges = (500_003, 500_123, 500_128, 500_403)
+    found = [lattice.window(shapely.box(west, 5_000_007, east, 5_000_107)) for west, east in itertools.pairwise(edges)]
+    assert [int(window.width) for window in found] == [12, 1, 28]
+    assert lattice.grid(found[0]).bounds == (500_003, 5_000_007, 500_123, 5_000_107)
