@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -216,6 +217,8 @@ def test_bad_input_is_told_in_one_sentence(
     tmp_path: Path, write_scene: WriteScene, scene: Path, class_map: Path, shapes: Path
 ) -> None:
     page = tmp_path / "page.html"
+    pipe = tmp_path / "pipe.tif"
+    os.mkfifo(pipe)
     text = tmp_path / "notes.txt"
     text.write_text("not a scene")
     far = write_scene(striped(60, 80)[0], "far.tif", transform=CORNER @ Affine.translation(5000, 0))
@@ -226,6 +229,7 @@ def test_bad_input_is_told_in_one_sentence(
     blank = write_scene(np.zeros((3, 60, 80), np.uint16), "blank.tif", nodata=0)
     cases: list[tuple[list[Path], type[GeosegError], str]] = [
         ([tmp_path / "gone.tif"], ViewError, "there is no such file"),
+        ([pipe], ViewError, "not a regular file"),
         ([text], ViewError, "is no scene, map or vector file"),
         ([scene, far], ViewError, "does not overlap"),
         ([scene, lost], ViewError, "has no CRS"),
