@@ -261,3 +261,17 @@ def test_the_command_says_what_it_made(tmp_path: Path, class_map: Path) -> None:
     assert "page.html: 1 layer," in done.stdout
     again = CliRunner().invoke(main, [*words, "--overwrite", "--json"])
     assert json.loads(again.stdout)["layers"] == ["map.tif"]
+
+
+def test_a_real_scene_and_labels_in_another_crs_share_a_page(real_scenes: Path, tmp_path: Path) -> None:
+    folder = real_scenes / "nc_wake_landsat7_2000"
+    files = [folder / "scene.tif", folder / "labels_dense_landclass96.tif", folder / "training_polygons.gpkg"]
+    _, layers = layers_of(*files)
+    picture, classes, shapes = layers
+    assert isinstance(picture, PictureLayer)
+    assert isinstance(classes, ClassLayer)
+    assert isinstance(shapes, ShapeLayer)
+    assert 0.5 < (picture.pixels[..., 3] > 0).mean() <= 1
+    assert set(np.unique(classes.indices)) >= set(range(7))
+    np.testing.assert_allclose(picture.grid.bounds, classes.grid.bounds, atol=picture.grid.resolution[0])
+    assert geoseg.view(files, tmp_path / "page.html").bytes < 5e6
