@@ -130,7 +130,8 @@ def write_report(folder: Path, report: Report) -> None:
     with (folder / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(confusion_rows(report.accuracy.matrix, report.legend))
     (folder / "metrics.json").write_text(json.dumps(_metrics(report), indent=2) + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(_html(report, images), encoding="utf-8")
+    page = _html(report, images)
+    (folder / "report.html").write_text(page, encoding="utf-8", errors="replace")  # file names may be no text
 
 
 def _figures(report: Report) -> Iterator[tuple[str, Figure]]:

@@ -91,10 +91,13 @@ def find(words: list[str], wanted: Wanted) -> list[Found]:
 
 
 def _find(word: str, wanted: Wanted) -> list[Found]:
-    if os.path.isdir(word) or is_remote(word) or is_raster(word):  # noqa: PTH112 - any name may be asked about
+    # Any name may be asked about, and a pipe must not be opened: nothing would ever come out of it.
+    if is_remote(word) or os.path.isdir(word) or (os.path.isfile(word) and is_raster(word)):  # noqa: PTH112, PTH113
         return [_raster(source, wanted) for source in find_sources(word)]
     if not os.path.lexists(word):
         raise ViewError(f"{word}: there is no such file")
+    if not os.path.isfile(word):  # noqa: PTH113
+        raise ViewError(f"{word}: is not a regular file; {_KINDS}")
     if not is_vector(word):
         raise ViewError(f"{word}: is no scene, map or vector file that geoseg can show; {_KINDS}")
     frame = read_vector(word, error=ViewError)

@@ -93,9 +93,8 @@ def view(
         layers = _told_apart(_in_one_coloring([one.layer(place) for one in found]))
         layers = _sided(layers)
         page = _page([layer.name for layer in layers], layers, place)
-        workspace.main.write_text(page, encoding="utf-8")
-    names = tuple(layer.name for layer in layers)
-    return ViewResult(str(target), names, len(page.encode()))
+        workspace.main.write_text(page, encoding="utf-8", errors="replace")  # file names may be no text
+    return ViewResult(str(target), tuple(layer.name for layer in layers), target.stat().st_size)
 
 
 def _refuse_unfit(words: list[str], target: Path, max_pixels: int) -> None:

@@ -13,7 +13,7 @@ from scipy import ndimage
 from torchmetrics.functional.detection import panoptic_quality
 
 from geoseg.assessment.objects import ObjectTally, polygon_scores
-from geoseg.assessment.scores import PolygonScores
+from geoseg.assessment.scores import PolygonScores, plain
 from geoseg.assessment.sight import Sight
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
@@ -99,7 +99,11 @@ def test_windows_change_nothing(seed: int) -> None:
     mapped, reference = fields(seed)
     whole = scored(mapped, reference)
     for size in (7, 16, 23):
-        assert scored(mapped, reference, size) == whole
+        for one, other in zip(scored(mapped, reference, size).classes, whole.classes, strict=True):
+            # Polygons come in another order, and so are their sums rounded otherwise.
+            ours, theirs = plain(one), plain(other)
+            assert ours.pop("name") == theirs.pop("name")
+            assert ours == pytest.approx(theirs)
 
 
 def test_agrees_with_torchmetrics() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -216,6 +217,8 @@ def test_bad_input_is_told_in_one_sentence(
     tmp_path: Path, write_scene: WriteScene, scene: Path, class_map: Path, shapes: Path
 ) -> None:
     page = tmp_path / "page.html"
+    pipe = tmp_path / "pipe.tif"
+    os.mkfifo(pipe)
     text = tmp_path / "notes.txt"
     text.write_text("not a scene")
     far = write_scene(striped(60, 80)[0], "far.tif", transform=CORNER @ Affine.translation(5000, 0))
@@ -226,6 +229,7 @@ def test_bad_input_is_told_in_one_sentence(
     blank = write_scene(np.zeros((3, 60, 80), np.uint16), "blank.tif", nodata=0)
     cases: list[tuple[list[Path], type[GeosegError], str]] = [
         ([tmp_path / "gone.tif"], ViewError, "there is no such file"),
+        ([pipe], ViewError, "not a regular file"),
         ([text], ViewError, "is no scene, map or vector file"),
         ([scene, far], ViewError, "does not overlap"),
         ([scene, lost], ViewError, "has no CRS"),
@@ -257,3 +261,17 @@ def test_the_command_says_what_it_made(tmp_path: Path, class_map: Path) -> None:
     assert "page.html: 1 layer," in done.stdout
     again = CliRunner().invoke(main, [*words, "--overwrite", "--json"])
     assert json.loads(again.stdout)["layers"] == ["map.tif"]
+
+
+def test_a_real_scene_and_labels_in_another_crs_share_a_page(real_scenes: Path, tmp_path: Path) -> None:
+    folder = real_scenes / "nc_wake_landsat7_2000"
+    files = [folder / "scene.tif", folder / "labels_dense_landclass96.tif", folder / "training_polygons.gpkg"]
+    _, layers = layers_of(*files)
+    picture, classes, shapes = layers
+    assert isinstance(picture, PictureLayer)
+    assert isinstance(classes, ClassLayer)
+    assert isinstance(shapes, ShapeLayer)
+    assert 0.5 < (picture.pixels[..., 3] > 0).mean() <= 1
+    assert set(np.unique(classes.indices)) >= set(range(7))
+    np.testing.assert_allclose(picture.grid.bounds, classes.grid.bounds, atol=picture.grid.resolution[0])
+    assert geoseg.view(files, tmp_path / "page.html").bytes < 5e6
