@@ -320,7 +320,8 @@ def api(scenes, tmp_path):
                                         "https://api.stacspec.org/v1.0.0/item-search",
                                         "https://api.stacspec.org/v1.0.0/item-search#query"],
                          "links": [{"rel": "self", "href": here}, {"rel": "root", "href": here},
-                                   {"rel": "search", "href": here + "search", "method": "POST"}]})  # fmt: skip
+                                   {"rel": "search", "href": here + "search", "method": "POST",
+                                    "type": "application/geo+json"}]})  # fmt: skip
 
         def do_POST(self):
             asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
