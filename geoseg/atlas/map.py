@@ -201,11 +201,15 @@ def _open_scenes(
     reading: ReadOptions,
 ) -> Scenes:
     outlines = None if regions is None else [region.outline for region in regions]
+    bands = reading.get("bands")
+    opening = reading
+    if bands is not None and mask_band is not None:
+        opening = {**reading, "bands": (*bands, mask_band)}
     found = open_scenes(
-        find_candidates(scenes, assets=tuple(assets) if assets else None, regions=outlines, **reading),
+        find_candidates(scenes, assets=tuple(assets) if assets else None, regions=outlines, **opening),
         spec,
         model,
-        bands=reading.get("bands"),
+        bands=bands,
         mask=None if mask_band is None else Mask(mask_band, tuple(mask_values)),
         near=outlines,
     )

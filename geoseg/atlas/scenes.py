@@ -50,6 +50,10 @@ class Mask:
     band: str
     values: tuple[int, ...]
 
+    def place(self, scene: Scene, bands: tuple[str, ...] | None) -> int:
+        """Where the band is in a scene; of one that was opened with chosen bands it is the one after them."""
+        return band_places((self.band,), scene.bands, scene.name)[0] if bands is None else len(bands)
+
 
 @dataclass(frozen=True, slots=True)
 class SceneRef:
@@ -59,7 +63,7 @@ class SceneRef:
         opener: what it is made of.
         grid: its georeferencing.
         places: which of its bands the model takes, in the model's order.
-        mask: which band says what does not count.
+        mask: place and values of the band that says what does not count.
         stamp: what tells it from a scene of the same name with other pixels.
         times: first and last moment it was taken, as RFC 3339; that of its file where nobody says.
         outline: in longitude and latitude, unwrapped.
@@ -68,7 +72,7 @@ class SceneRef:
     opener: Opener
     grid: Grid
     places: tuple[int, ...]
-    mask: Mask | None
+    mask: tuple[int, tuple[int, ...]] | None
     stamp: str
     times: tuple[str, str]
     outline: shapely.Geometry = field(compare=False)
@@ -81,7 +85,7 @@ class SceneRef:
     def open(self) -> Scene:
         """Open it, masked."""
         scene = self.opener.open()
-        return scene if self.mask is None else MaskedScene.of(scene, self.mask)
+        return scene if self.mask is None else MaskedScene(scene, *self.mask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +99,6 @@ class MaskedScene(SceneView):
 
     place: int
     values: tuple[int, ...]
-
-    @classmethod
-    def of(cls, scene: Scene, mask: Mask) -> MaskedScene:
-        """Mask a scene.
-
-        Raises:
-            BandMismatchError: it has no such band.
-        """
-        return cls(scene, band_places((mask.band,), scene.bands, scene.name)[0], mask.values)
 
     @property
     def grid(self) -> Grid:
@@ -199,28 +194,34 @@ def _looked_at(
         raise SceneError(
             f"{scene.name}: has no CRS, so it has no place in an atlas; assign it with 'rio edit-info --crs'"
         )
-    places = _places(scene, spec, model, bands, mask)
+    masked = None if mask is None else (mask.place(scene, bands), mask.values)
+    places = _places(scene, spec, model, bands, masked)
     outline = in_degrees(_outline(scene.grid), scene.grid.crs)
     if not np.isfinite(outline.bounds).all():
         raise SceneError(f"{scene.name}: its corners have no place on the globe; check its CRS and transform")
-    stamp = fingerprint({"grid": [scene.grid.crs.to_wkt(), *scene.grid.transform], "places": places}, opener.files)
+    stamp = fingerprint(
+        {"grid": [scene.grid.crs.to_wkt(), *scene.grid.transform], "places": places, "mask": masked}, opener.files
+    )
     times = candidate.times or _file_times(opener.files)
-    return SceneRef(opener, scene.grid, places, mask, stamp, times, outline)
+    return SceneRef(opener, scene.grid, places, masked, stamp, times, outline)
 
 
 def _places(
-    scene: Scene, spec: ModelSpec, model: str, bands: tuple[str, ...] | None, mask: Mask | None
+    scene: Scene,
+    spec: ModelSpec,
+    model: str,
+    bands: tuple[str, ...] | None,
+    masked: tuple[int, tuple[int, ...]] | None,
 ) -> tuple[int, ...]:
-    """Which bands the model takes; the one that masks stands for none of them unless it is asked for."""
+    """Which bands the model takes; those chosen are the first in a scene that was opened with them."""
     if bands is not None:
         if len(bands) != len(spec.bands):
             raise OptionError(
                 f"--bands names {len(bands)} bands and {model} needs {len(spec.bands)} ({', '.join(spec.bands)}); "
                 "name them in this order"
             )
-        return band_places(bands, scene.bands, scene.name)
-    masking = () if mask is None else band_places((mask.band,), scene.bands, scene.name)
-    kept = [place for place in range(len(scene.bands)) if place not in masking]
+        return tuple(range(len(bands)))
+    kept = [place for place in range(len(scene.bands)) if masked is None or place != masked[0]]
     matched = spec.match(tuple(scene.bands[place] for place in kept), scene.name, model)
     return tuple(kept[place] for place in matched)
 

@@ -58,9 +58,10 @@ class Assets:
         """
         if len(self.files) == 1:
             remote = self.options.get("allow_remote", False)
-            return GeoTiffScene(self.files[0], nodata=self.options.get("nodata"), allow_remote=remote)
+            nodata, bands = self.options.get("nodata"), self.options.get("bands")
+            return GeoTiffScene(self.files[0], bands=bands, nodata=nodata, allow_remote=remote)
         files = [BandFile(path, name=key) for key, path in zip(self.keys, self.files, strict=True)]
-        return open_stack(self.name, files, {**self.options, "bands": None})
+        return open_stack(self.name, files, self.options)
 
 
 def find_candidates(
@@ -96,9 +97,8 @@ def find_candidates(
             return list(_indexed(alone, reading))
     if assets is not None:
         raise OptionError("--assets names assets of STAC items; give a STAC item collection as --scenes")
-    options: ReadOptions = {**reading, "bands": None}
     # Workers have working directories of their own.
-    return [Candidate(Source.from_dict(source.to_dict())) for source in find_sources(words, **options)]
+    return [Candidate(Source.from_dict(source.to_dict())) for source in find_sources(words, **reading)]
 
 
 def _indexed(path: Path, reading: ReadOptions) -> Iterator[Candidate]:
@@ -120,8 +120,7 @@ def _indexed(path: Path, reading: ReadOptions) -> Iterator[Candidate]:
         location = _resolved(str(row[column]), path, reading)
         times = None if when is None else _times({"datetime": _moment(row[when])})
         outline = in_degrees(shapely.segmentize(row[frame.geometry.name], _reach(frame)), crs)
-        options: ReadOptions = {**reading, "bands": None}
-        yield Candidate(Source(location, (location,), options), times, outline)
+        yield Candidate(Source(location, (location,), reading), times, outline)
 
 
 def _items(path: Path, assets: tuple[str, ...] | None, reading: ReadOptions) -> Iterator[Candidate]:
@@ -154,7 +153,7 @@ def _item(item: dict[str, Any], path: Path, assets: tuple[str, ...] | None, read
         times = _times(item.get("properties") or {})
     except (shapely.errors.ShapelyError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise SceneError(f"{path}: the item {name} has a geometry or time that cannot be read; mend it") from error
-    return Candidate(Assets(name, tuple(keys), files, {**reading, "bands": None}), times, outline)
+    return Candidate(Assets(name, tuple(keys), files, reading), times, outline)
 
 
 def _data_assets(item: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:

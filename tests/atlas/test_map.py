@@ -143,7 +143,9 @@ def test_regions_without_scenes_and_scenes_that_cannot_be_used_are_outcomes(make
     assert dict(zip(outcomes["name"], outcomes["state"], strict=True)) == {
         "here": "done", "far away": "no scene", "a hole": "done",
     }  # fmt: skip
-    assert "other.tif has 3 bands" in caplog.text
+    assert "other.tif has 3 bands" in caplog.text  # the fourth of four bytes is tagged alpha
+    chosen = rectangles(tmp_path / "corner.gpkg", {"corner": (0, 0, 40, 40)})
+    assert list(make(chosen, scenes / "other.tif", "chosen", bands=("1", "4"))["state"]) == ["done"]
     assert "broken.tif: cannot be opened" in caplog.text
     alone = make(rectangles(tmp_path / "hole.gpkg", {"a hole": (100, 162, 1, 1)}), scenes / "b.tif", "empty")
     assert list(alone["state"]) == ["no data"]
@@ -189,6 +191,8 @@ def test_masked_pixels_and_clouds_count_only_where_nothing_else_is(make, scenes,
     _, count = pixels(tmp_path / "atlas", outcomes)
     assert (count[50:100, 170:210] == 1).all()
     assert not count[:50].any()
+    named = make(region, masked, "named", bands=("1", "2"), mask_band="3", mask_values=(9,))
+    assert (pixels(tmp_path / "named", named)[1] == count).all()
     alone, _ = pixels(tmp_path / "alone", make(region, scenes / "a.tif", "alone"))
     cloudy = make(region, [scenes / "a.tif", scenes / "b.tif"], "clouds", cloud_classes=["class 1", "class 2"])
     clear, _ = pixels(tmp_path / "clouds", cloudy)
@@ -316,7 +320,8 @@ def api(scenes, tmp_path):
                                         "https://api.stacspec.org/v1.0.0/item-search",
                                         "https://api.stacspec.org/v1.0.0/item-search#query"],
                          "links": [{"rel": "self", "href": here}, {"rel": "root", "href": here},
-                                   {"rel": "search", "href": here + "search", "method": "POST"}]})  # fmt: skip
+                                   {"rel": "search", "href": here + "search", "method": "POST",
+                                    "type": "application/geo+json"}]})  # fmt: skip
 
         def do_POST(self):
             asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))

@@ -27,6 +27,7 @@ from geoseg.atlas import map as _  # noqa: F401 - what it imports is not measure
 from geoseg.atlas.block import map_block
 from geoseg.atlas.cluster import connected
 from geoseg.atlas.finish import finish_region
+from geoseg.model import read_spec
 
 
 class Loop:
@@ -88,7 +89,8 @@ def main() -> None:
     with rasterio.open(options.out / "scene.tif") as dataset:
         crs = dataset.crs
     gpd.GeoDataFrame(geometry=cells, crs=crs).to_file(options.out / "regions.gpkg")
-    common = {"window": options.window, "runtime": "torch", "device": "cpu", "threads": 1}
+    bands = tuple(str(number + 1) for number in range(len(read_spec(options.model).bands)))
+    common = {"window": options.window, "runtime": "torch", "device": "cpu", "threads": 1, "bands": bands}
     arguments = (options.out / "regions.gpkg", options.out / "scene.tif", options.model)
     found = {}
 
