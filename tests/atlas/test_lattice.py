@@ -47,7 +47,7 @@ def test_every_pixel_of_a_block_has_all_the_windows_that_reach_it(window, cuttin
         # The fade at the two ends lies outside of the block, or there would be one more window.
         assert first - start >= (cutting.fade // 2 if start < first else 0) or cutting.fade == 0
     for piece in found.pieces():
-        rows, cols = piece.kept
+        rows, cols = piece.within((cutting.side, cutting.side))
         assert rows.start - cutting.feather + cutting.pad >= 0
         assert cols.stop + cutting.feather - cutting.pad <= cutting.side
 
