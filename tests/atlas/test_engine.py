@@ -73,7 +73,11 @@ class Told:
 @pytest.fixture
 def run(client):
     def run(jobs, **rules):
-        told = Told(look=lambda: len(client.cluster.scheduler.tasks))
+        def unfinished():
+            # What is done waits a moment until the scheduler hears that nobody wants it any more.
+            return sum(task.state != "memory" for task in list(client.cluster.scheduler.tasks.values()))
+
+        told = Told(look=unfinished)
         Engine(client, Rules(**rules), block, finish).run(jobs, told)
         return told
 
