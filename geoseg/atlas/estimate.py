@@ -23,10 +23,10 @@ from geoseg.prediction.runtimes import has_gpu
 PROBES = 3
 """Windows that are mapped, in as many regions."""
 
-_MAP_BYTES = 0.35
-"""Bytes of a finished pixel, map and polygons: measured on maps of real scenes (tests/benchmarks/regions.py)."""
+_MAP_BYTES, _POLYGON_BYTES = 0.25, 3.3
+"""Bytes of a finished pixel, in maps and in polygons of regions and of all: measured on speckled maps, so at most."""
 
-_FINISH_SECONDS = 0.35
+_FINISH_SECONDS = 1.2
 """Seconds per megapixel to put a region together and draw its polygons, measured in the same way."""
 
 
@@ -105,7 +105,7 @@ def estimate(
         workers,
         "cuda" if gpu else "cpu",
         runtime,
-        round(megapixels * 1e6 * _MAP_BYTES * bands),
+        round(megapixels * 1e6 * (_MAP_BYTES * bands + _POLYGON_BYTES * recipe.polygons)),
         round(3 * bands * sum(most)),
         round(peak_memory() * workers),
     )
