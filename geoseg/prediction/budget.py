@@ -13,7 +13,7 @@ from geoseg.errors import OptionError
 MOST = 2_200_000_000
 """Bytes that are taken at most when nobody says how many: beyond, larger windows gain next to nothing."""
 
-ASIDE = 200_000_000
+ASIDE = 300_000_000
 """Bytes for what is not a window: GDAL's cache of blocks, the map's blocks on their way to the disk, the graph."""
 
 LEAST = 300_000_000
