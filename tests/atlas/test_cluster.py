@@ -127,14 +127,17 @@ def started(words):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_command_that_is_stopped_goes_on_where_it_was(how, place, model_file, whole):
-    name = f"stopped-{how.name}"
-    process = started(command(place, model_file, name, "--block", "100"))
-    while process.poll() is None and not digests(place / name):
-        time.sleep(0.02)
-    children = psutil.Process(process.pid).children(recursive=True)
-    # Ctrl-C goes to the whole group of a terminal; a kill to one process.
-    (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
-    _, told = process.communicate(timeout=60)
+    for number in range(5):
+        name = f"stopped-{how.name}-{number}"
+        process = started(command(place, model_file, name, "--block", "100"))
+        while process.poll() is None and not digests(place / name):
+            time.sleep(0.02)
+        children = psutil.Process(process.pid).children(recursive=True)
+        # Ctrl-C goes to the whole group of a terminal; a kill to one process.
+        (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+        _, told = process.communicate(timeout=60)
+        if process.returncode:  # where the test was slow the command may have been done before
+            break
     assert process.returncode == (-9 if how == signal.SIGKILL else 130), told
     _, alive = psutil.wait_procs(children, timeout=15)
     assert not alive

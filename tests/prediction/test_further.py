@@ -116,7 +116,8 @@ def test_the_map_may_have_another_crs(model, scene, tmp_path):
 
 def test_an_estimate_makes_nothing(model, scene, tmp_path):
     before = set(tmp_path.iterdir())
-    found = geoseg.predict(model, scene, tmp_path / "m.tif", window=40, margin=4, dry_run=True, crf=True)
+    asked = {"window": 40, "margin": 4, "runtime": "torch"}
+    found = geoseg.predict(model, scene, tmp_path / "m.tif", **asked, dry_run=True, crf=True)
     assert set(tmp_path.iterdir()) == before
     assert (found.windows, found.margin, found.runtime) == (15, 4, "torch")
     assert found.seconds > 0

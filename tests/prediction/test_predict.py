@@ -237,7 +237,7 @@ class TestGoingOn:
     )
     def test_stopped_at_any_window(self, scene, model_file, tmp_path, monkeypatch, options):
         monkeypatch.chdir(tmp_path)
-        options = {"window": 72, "margin": 16} | options
+        options = {"window": 72, "margin": 16, "runtime": "torch"} | options
         further = {"probabilities": "w.tif"} if "probabilities" in options else {}
         geoseg.predict(model_file, scene, "whole.tif", **(options | further))
         run = TorchRuntime.probabilities if options["blend"] == "hann" else TorchRuntime.classes
@@ -278,9 +278,9 @@ class TestGoingOn:
         monkeypatch.setattr(TorchRuntime, "classes", stopping)
         monkeypatch.setattr(free, lambda _: 10_000_000)
         with pytest.raises(KeyboardInterrupt):
-            geoseg.predict(model_file, scene, tmp_path / "map.tif", margin=8, blend="none")
+            geoseg.predict(model_file, scene, tmp_path / "map.tif", margin=8, blend="none", runtime="torch")
         monkeypatch.setattr(free, lambda _: 900_000_000)
-        result = geoseg.predict(model_file, scene, tmp_path / "map.tif", margin=8, blend="none")
+        result = geoseg.predict(model_file, scene, tmp_path / "map.tif", margin=8, blend="none", runtime="torch")
         assert len({shape[2:] for shape in asked}) == 1
         assert result.windows == asked[0][2:]
 
@@ -290,8 +290,8 @@ class TestGoingOn:
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(TorchRuntime, "probabilities", stopped)
-            geoseg.predict(model_file, scene, tmp_path / "map.tif", window=72, margin=16)
-        geoseg.predict(model_file, scene, tmp_path / "map.tif", window=88, margin=16)
+            geoseg.predict(model_file, scene, tmp_path / "map.tif", window=72, margin=16, runtime="torch")
+        geoseg.predict(model_file, scene, tmp_path / "map.tif", window=88, margin=16, runtime="torch")
         assert "other options" in caplog.text
 
 

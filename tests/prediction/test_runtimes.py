@@ -268,3 +268,21 @@ def test_every_runtime_leaves_out_a_margin(name, shape, compact):
         expected = compact.network(torch.from_numpy(values)).softmax(1)[..., 32:-32, 32:-32]
     assert np.allclose(runtime.probabilities(values), expected, atol=1e-5)
     assert runtime.classes(values).shape == (shape[0], shape[2] - 64, shape[3] - 64)
+
+
+class Doubled(nn.Module):
+    def forward(self, image):
+        return image * 2
+
+
+class Negated(nn.Module):
+    def forward(self, image):
+        return -image
+
+
+@needs_openvino
+def test_networks_without_weights_are_told_apart():
+    values = windows(1, 3, 64, 64)
+    for body, expected in ((Doubled(), values.argmax(1)), (Negated(), values.argmin(1))):
+        model = model_of(SegmentationNetwork(body, stride=8), 3, 3)
+        assert (open_runtime("openvino", model, "cpu", 1).classes(values) == expected).all()

@@ -96,6 +96,11 @@ def _key(backend: Backend, source: str | Path | Model, margin: int) -> str:
     versions = (backend.name, __version__, str(margin), *backend.versions())
     if not isinstance(source, Model):
         return key_of(Path(source), *versions)
+    # Two networks may have the same weights, or none, and differ in what they do with them.
+    kinds = [
+        f"{name}: {type(part).__module__}.{type(part).__qualname__}" for name, part in source.network.named_modules()
+    ]
     weights = source.network.state_dict()
-    content = b"".join(name.encode() + weights[name].cpu().numpy().tobytes() for name in sorted(weights))
+    content = "\n".join([*kinds, repr(source.network)]).encode()
+    content += b"".join(name.encode() + weights[name].cpu().numpy().tobytes() for name in sorted(weights))
     return key_of(source.spec.to_json().encode() + content, *versions)
