@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -53,14 +53,6 @@ def bar(description: str, total: float, unit: str) -> Iterator[Bar]:
         lines = _Lines(description, total, unit)
         yield lines
         lines.end()
-
-
-def track(items: Iterable[T], description: str, total: int, unit: str) -> Iterator[T]:
-    """Pass `items` through, counting each as one unit."""
-    with bar(description, total, unit) as shown:
-        for item in items:
-            yield item
-            shown.advance(1)
 
 
 class _Lines:

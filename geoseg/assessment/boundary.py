@@ -21,9 +21,6 @@ from geoseg.units import distance
 
 Indices = npt.NDArray[np.uint8]
 
-DEFAULT = "5.43px"
-"""0.75 % of the diagonal of a picture of 512 x 512 pixels; of a whole scene it would be hundreds of pixels."""
-
 MOST = 128
 """Pixels of the largest tolerance; borders farther apart than this are no longer the same."""
 

@@ -80,11 +80,6 @@ class Scores:
     classes: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
 
-    @property
-    def worst(self) -> ClassScore:
-        """The class with the lowest IoU."""
-        return min((one for one in self.classes if one.iou is not None), key=lambda one: one.iou or 0.0)
-
 
 @dataclass(frozen=True, slots=True)
 class GroupScores:

@@ -19,7 +19,7 @@ from geoseg.atlas.globe import in_degrees
 from geoseg.atlas.items import STAC
 from geoseg.atlas.mosaics import write_mosaic
 from geoseg.atlas.picture import areas_figure
-from geoseg.atlas.state import DONE, REGIONS, Outcome, Table
+from geoseg.atlas.state import DONE, Outcome, Table
 from geoseg.atlas.tasks import Recipe, read_note
 from geoseg.legend import Legend
 from geoseg.model import ModelSpec
@@ -145,8 +145,3 @@ def _table_of_areas(names: list[str], areas: Any, legend: Legend) -> str:
 def _cell(text: str) -> str:
     """A text that no spreadsheet takes for a formula."""
     return f"'{text}" if text[:1] in "=+-@\t\r" else text
-
-
-def items_of(folder: Path) -> list[Path]:
-    """The items of an atlas on disk."""
-    return sorted((folder / REGIONS).glob("*/*.json"))

@@ -25,7 +25,6 @@ from geoseg.output import MARKER, flush, refuse_existing, refuse_foreign
 
 NOTE, LOCK, WORK, REGIONS, TABLE = "atlas.json", ".lock", ".work", "regions", "regions.parquet"
 WAITING, RUNNING, DONE, FAILED, NO_SCENE, NO_DATA = "waiting", "running", "done", "failed", "no scene", "no data"
-OVER = (DONE, NO_SCENE, NO_DATA)
 
 _EVERY = 2.0
 """Seconds at least between two tables of a run; more where writing one takes long."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.sax.saxutils import quoteattr
 
 _SYMBOL = """   <symbol type="fill" name="{number}" alpha="1" clip_to_extent="1" force_rhr="0">
@@ -16,39 +17,6 @@ _SYMBOL = """   <symbol type="fill" name="{number}" alpha="1" clip_to_extent="1"
      </Option>
     </layer>
    </symbol>"""
-
-
-def polygon_style(classes: list[tuple[int, str, str]]) -> str:
-    """QML of a layer whose `class_id` decides its colour.
-
-    Args:
-        classes: id, name and colour ("#rrggbb") of each class.
-    """
-    categories = [
-        f'   <category render="true" type="long" value="{id_}" symbol="{number}" label={quoteattr(name)}/>'
-        for number, (id_, name, _) in enumerate(classes)
-    ]
-    symbols = []
-    for number, (_, _, color) in enumerate(classes):
-        rgb = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
-        fill, line = (",".join(str(int(share * value)) for value in rgb) + ",255" for share in (1.0, 0.6))
-        symbols.append(_SYMBOL.format(number=number, fill=fill, line=line))
-    return "\n".join(
-        [
-            "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>",
-            '<qgis styleCategories="Symbology" version="3.28.0">',
-            ' <renderer-v2 type="categorizedSymbol" attr="class_id" symbollevels="0" enableorderby="0">',
-            "  <categories>",
-            *categories,
-            "  </categories>",
-            "  <symbols>",
-            *symbols,
-            "  </symbols>",
-            " </renderer-v2>",
-            "</qgis>",
-            "",
-        ]
-    )
 
 
 _POINT = """   <symbol type="marker" name="{number}" alpha="1" clip_to_extent="1" force_rhr="0">
@@ -67,46 +35,71 @@ _NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 """What QGIS writes for no value in a list of values."""
 
 
-def sample_style(field: str, classes: list[tuple[int, str, str]], hidden: tuple[str, ...]) -> str:
+Classes = list[tuple[int, str, str]]
+"""Id, name and colour ("#rrggbb") of each class."""
+
+
+def polygon_style(classes: Classes) -> str:
+    """QML of a layer whose `class_id` decides its colour."""
+    symbols = [
+        _SYMBOL.format(number=number, fill=_color(color), line=_color(color, 0.6))
+        for number, (_, _, color) in enumerate(classes)
+    ]
+    return _document("Symbology", "class_id", _categories(classes), symbols)
+
+
+def sample_style(field: str, classes: Classes, hidden: tuple[str, ...]) -> str:
     """QML of points to label: coloured by `field`, white where it is empty, which is chosen from the classes' names.
 
     Args:
         field: column of class ids that is filled in.
-        classes: id, name and colour ("#rrggbb") of each class.
+        classes: the classes.
         hidden: columns that forms do not show, so that whoever labels is not led by them.
     """
+    categories = _categories(classes)
+    categories.append(f'   <category render="true" value="" symbol="{len(classes)}" label="not labelled"/>')
+    colors = [*(color for _, _, color in classes), "#ffffff"]
+    symbols = [_POINT.format(number=number, fill=_color(color)) for number, color in enumerate(colors)]
+    return _document("Symbology|Fields|Forms", field, categories, symbols, _form(field, classes, hidden))
+
+
+def _form(field: str, classes: Classes, hidden: tuple[str, ...]) -> list[str]:
+    """What a form shows: a list of names for the field, and nothing for hidden columns."""
     entries = [("(not labelled)", _NULL), *((name, str(id_)) for id_, name, _ in classes)]
-    choices = [
-        f'       <Option type="Map"><Option type="QString" name={quoteattr(name)} value={quoteattr(value)}/></Option>'
-        for name, value in entries
+    choice = '       <Option type="Map"><Option type="QString" name={} value={}/></Option>'
+    return [
+        " <fieldConfiguration>",
+        f"  <field name={quoteattr(field)}>",
+        '   <editWidget type="ValueMap"><config><Option type="Map"><Option type="List" name="map">',
+        *(choice.format(quoteattr(name), quoteattr(value)) for name, value in entries),
+        "   </Option></Option></config></editWidget>",
+        "  </field>",
+        *(
+            f'  <field name={quoteattr(name)}><editWidget type="Hidden"><config><Option/></config></editWidget></field>'
+            for name in hidden
+        ),
+        " </fieldConfiguration>",
     ]
-    widgets = [
-        f'  <field name={quoteattr(name)}><editWidget type="Hidden"><config><Option/></config></editWidget></field>'
-        for name in hidden
-    ]
-    categories = [
+
+
+def _categories(classes: Classes) -> list[str]:
+    return [
         f'   <category render="true" type="long" value="{id_}" symbol="{number}" label={quoteattr(name)}/>'
         for number, (id_, name, _) in enumerate(classes)
     ]
-    categories.append(f'   <category render="true" value="" symbol="{len(classes)}" label="not labelled"/>')
-    symbols = [
-        _POINT.format(
-            number=number, fill=",".join(str(int(color[place : place + 2], 16)) for place in (1, 3, 5)) + ",255"
-        )
-        for number, color in enumerate([*(color for _, _, color in classes), "#ffffff"])
-    ]
+
+
+def _color(color: str, share: float = 1.0) -> str:
+    """A colour "#rrggbb", darker by a share, in QGIS's words."""
+    return ",".join(str(int(share * int(color[place : place + 2], 16))) for place in (1, 3, 5)) + ",255"
+
+
+def _document(kinds: str, field: str, categories: list[str], symbols: list[str], form: Sequence[str] = ()) -> str:
     return "\n".join(
         [
             "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>",
-            '<qgis styleCategories="Symbology|Fields|Forms" version="3.28.0">',
-            " <fieldConfiguration>",
-            f"  <field name={quoteattr(field)}>",
-            '   <editWidget type="ValueMap"><config><Option type="Map"><Option type="List" name="map">',
-            *choices,
-            "   </Option></Option></config></editWidget>",
-            "  </field>",
-            *widgets,
-            " </fieldConfiguration>",
+            f'<qgis styleCategories="{kinds}" version="3.28.0">',
+            *form,
             f' <renderer-v2 type="categorizedSymbol" attr={quoteattr(field)} symbollevels="0" enableorderby="0">',
             "  <categories>",
             *categories,
