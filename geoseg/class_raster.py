@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from geoseg.errors import GeosegError, LegendError, MapError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_CLASSES, MAX_ID, Legend
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, grid_of, open_raster
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ def open_class_raster(
             raise error(
                 f"{path}: holds {dataset.dtypes[0]} values; a class raster holds whole numbers from 0 to {MAX_ID}"
             )
-        grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+        grid = grid_of(dataset, path, error)
         tagged = tagged_legend(dataset, path, error)
         if legend is None and tagged is not None:
             return ClassRaster(path, grid, tagged, error)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from geoseg.errors import BandMismatchError, GeosegError, ModelError, OutputError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
-from geoseg.scene import Scene, find_name, is_unnamed
+from geoseg.scene import Scene, find_name, is_unnamed, shortened
 from geoseg.statistics import BandStatistics
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class ModelSpec:
             missing = next((band for band, place in zip(self.bands, places, strict=True) if place is None), "")
             raise BandMismatchError(
                 f"{scene_name} has no band '{missing}'; {model_name} needs {', '.join(self.bands)} and the scene "
-                f"has {', '.join(scene_bands)}. Give the bands that stand for them with --bands"
+                f"has {shortened(scene_bands)}. Give the bands that stand for them with --bands"
             )
         if len(scene_bands) != len(self.bands):
             raise BandMismatchError(
@@ -110,6 +110,8 @@ class ModelSpec:
         A scene whose pixels are of another size on the ground is let pass with a warning.
         """
         places = self.match(scene.bands, scene.name, model_name)
+        if places != tuple(range(len(scene.bands))):
+            logger.info("%s: bands are taken by name: %s", scene.name, shortened(tuple(scene.bands[i] for i in places)))
         ours, theirs = self.ground_sample_distance, scene.grid.ground_sample_distance
         if ours and theirs and not 0.5 <= theirs / ours <= 2:
             logger.warning(

@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from geoseg.errors import OutputError, OutputExistsError, SceneError
+from geoseg.errors import DamagedSceneError, OutputError, OutputExistsError, SceneError
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +138,8 @@ def new_output(
         except OSError as error:
             keep = key is not None
             raise _translated(error, target) from error
+        except DamagedSceneError:
+            raise  # there is nothing to go on with
         except (OutputError, SceneError, KeyboardInterrupt, SystemExit):
             keep = key is not None
             raise

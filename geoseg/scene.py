@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -13,8 +12,6 @@ from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
-
-logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -79,6 +76,15 @@ class SceneView:
         return False
 
 
+def shortened(names: tuple[str, ...], most: int = 20) -> str:
+    """Names in a row, for a sentence: of many only the first.
+
+    >>> shortened(("red", "green", "nir")), shortened(("a", "b", "c"), most=2)
+    ('red, green, nir', 'a, b and 1 more')
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def is_unnamed(bands: tuple[str, ...]) -> bool:
     """True when the names only count the bands, and so say nothing of what is in them.
 
@@ -106,7 +112,7 @@ def _place(band: str, names: tuple[str, ...], scene: str) -> int:
         return place
     if band.isdecimal() and 1 <= int(band) <= len(names):
         return int(band) - 1
-    raise BandMismatchError(f"{scene}: has no band '{band}'; it has {', '.join(names)} (or 1 to {len(names)})")
+    raise BandMismatchError(f"{scene}: has no band '{band}'; it has {shortened(names)} (or 1 to {len(names)})")
 
 
 def find_name(name: str, names: tuple[str, ...]) -> int | None:
@@ -119,12 +125,6 @@ def find_name(name: str, names: tuple[str, ...]) -> int | None:
         return names.index(name)
     alike = [place for place, other in enumerate(names) if other.casefold() == name.casefold()]
     return alike[0] if len(alike) == 1 else None
-
-
-def warn_of_no_crs(scene: Scene) -> None:
-    """Say that a scene has no place on Earth; that is legal."""
-    if scene.grid.crs is None:
-        logger.warning("%s has no CRS; working in its pixel coordinates", scene.name)
 
 
 def require_inside(window: Window, grid: Grid, name: str) -> None:

@@ -13,6 +13,7 @@ ROOT = Path(geoseg.__file__).parent
 LAYERS = (
     ("errors", "__init__"),
     ("registry", "grid", "progress", "output", "vrt", "units", "compiled"),
+    ("limits",),
     ("legend", "raster", "device"),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),
     ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),

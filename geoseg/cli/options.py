@@ -147,9 +147,27 @@ bands = click.option(
     "--bands", callback=split_names, metavar="NAMES", help="Bands to use: names or 1-based numbers, comma separated."
 )
 nodata = click.option("--nodata", type=float, help="Value that means no data, in place of what the scene declares.")
+
+
+def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Callback: "512MB" to 512,000,000."""
+    from geoseg.units import parse_bytes
+
+    if value is None:
+        return None
+    try:
+        return parse_bytes(value, param.opts[-1].lstrip("-"))
+    except GeosegError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 _READING = (
     bands,
     nodata,
+    click.option(
+        "--nodata-rule", type=click.Choice(["any", "all"]), default="any", show_default=True,
+        help="A pixel has no data where any band used has none, or only where all have none.",
+    ),
     click.option(
         "--join", type=click.Choice(["stack", "mosaic"]),
         help="Several files are one scene: stack for bands in files of their own, mosaic for files side by side.",
@@ -162,6 +180,18 @@ _READING = (
         show_default=True, help="How a stack or mosaic lays values on another grid.",
     ),
     click.option("--allow-remote", is_flag=True, help="Let a VRT read URLs and files outside of its folder."),
+    click.option(
+        "--allow-driver", callback=split_names, metavar="NAMES",
+        help="Drivers of GDAL, such as ENVI, that may open what is no GeoTIFF, JPEG 2000, VRT, PNG or netCDF.",
+    ),
+    click.option(
+        "--max-pixels", type=click.IntRange(min=1), metavar="N",
+        help="Refuse files that declare more pixels than this; 100,000,000,000 by default.",
+    ),
+    click.option(
+        "--max-block", callback=_bytes, metavar="SIZE",
+        help="Refuse files whose blocks are larger than this when decoded; 256MiB by default.",
+    ),
 )  # fmt: skip
 
 
