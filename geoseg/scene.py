@@ -12,6 +12,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
+from geoseg.registry import shortened
 
 
 @runtime_checkable
@@ -74,15 +75,6 @@ class SceneView:
     def is_complete(self) -> bool:
         """False: a view may show less than all is."""
         return False
-
-
-def shortened(names: tuple[str, ...], most: int = 20) -> str:
-    """Names in a row, for a sentence: of many only the first.
-
-    >>> shortened(("red", "green", "nir")), shortened(("a", "b", "c"), most=2)
-    ('red, green, nir', 'a, b and 1 more')
-    """
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def is_unnamed(bands: tuple[str, ...]) -> bool:
