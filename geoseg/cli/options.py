@@ -19,7 +19,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from geoseg.errors import GeosegError, OptionError
+from geoseg.errors import GeosegError
 from geoseg.registry import suggestion
 
 _MOST_CONFIG = 1_000_000
@@ -55,7 +55,7 @@ class Command(click.Command):
         except GeosegError as error:
             if debug:
                 raise
-            _say(f"Error: {error}{_from_config(ctx, error)}")
+            _say(f"Error: {error}{_from_config(ctx)}")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             if debug:
@@ -89,10 +89,10 @@ def _terminated_like_interrupted(again: str) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _from_config(ctx: click.Context, error: GeosegError) -> str:
-    """Where options came from that cannot be."""
+def _from_config(ctx: click.Context) -> str:
+    """Where options came from that nobody typed."""
     sources = {ctx.get_parameter_source(name) for name in ctx.params}
-    if not isinstance(error, OptionError) or ParameterSource.DEFAULT_MAP not in sources or ctx.parent is None:
+    if ParameterSource.DEFAULT_MAP not in sources or ctx.parent is None:
         return ""
     return f" (options were read from {ctx.parent.params.get('config')})"
 
