@@ -60,6 +60,19 @@ class TestRasters:
         words = ("evaluate", mapped, world.labels, "-o", world.out / "report")
         assert "labels.tif" in world.refuses(*words, names="odd.tif")
 
+    def test_what_is_declared_is_limited_for_labels_and_maps_too(self, world):
+        huge = raster(world, np.vstack([CLASSES, CLASSES[:1]]), nodata=0)
+        least = ("--max-pixels", 5800)
+        tile_refuses(world, huge, "--max-pixels 5840", *least)
+        commands = (
+            ("vectorize", huge, "-o", world.out / "map.gpkg"),
+            ("evaluate", world.labels, huge, "-o", world.out / "report"),
+        )
+        for words in commands:
+            world.refuses(*words, *least, names="odd.tif", says="--max-pixels 5840")
+        for words in commands:
+            world.works(*words, "--max-pixels", 5840)
+
     @pytest.mark.parametrize(("values", "says"), [
         (CLASSES * 0.3, "whole numbers"), (np.stack([CLASSES] * 3), "band"),
     ])  # fmt: skip
