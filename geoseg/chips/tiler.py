@@ -146,7 +146,7 @@ def tile(
             split_by=split_by,
             seed=seed,
             areas=drawn,
-            name=str(pairs[0].labels.path),
+            name=f"{pairs[0].labels.path} on {pairs[0].scene.name}",
         )
         logger.info("Chips of %d pixels, %d apart between splits, split by %s", plan.chip, plan.gap, plan.by)
         job = _Job(output, pairs, settings, plan, _wanted(division, drawn), inputs)
