@@ -26,7 +26,6 @@ from geoseg.assessment import baseline
 from geoseg.assessment.compare import Regions, compare
 from geoseg.assessment.evaluate import EvaluateResult, Pair, evaluate_pairs
 from geoseg.assessment.pixel_map import PixelMap
-from geoseg.chips.cutter import safe
 from geoseg.chips.dataset import labelled_pixels
 from geoseg.chips.index import ChipIndex, read_index
 from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
@@ -34,6 +33,7 @@ from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
 from geoseg.errors import OutputError, OutputExistsError
 from geoseg.legend import Legend
+from geoseg.names import plain_name
 from geoseg.output import fingerprint, refuse_existing, refuse_foreign
 from geoseg.prediction.predict import predict
 from geoseg.readers import Source
@@ -267,7 +267,7 @@ def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[l
         return [output / "map.tif"], [output / f"map{extension}"]
     for folder in ("maps", "polygons"):
         (output / folder).mkdir(exist_ok=True)
-    stems = [safe(scene.stem) for scene in scenes]
+    stems = [plain_name(scene.stem) for scene in scenes]
     unique = len(set(stems)) == len(stems)
     names = stems if unique else [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
     return [output / "maps" / f"{name}.tif" for name in names], [

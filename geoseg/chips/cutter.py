@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from geoseg.chips.pairs import LabelledScene
 from geoseg.chips.strips import Strip, Task
 from geoseg.errors import OutputError
 from geoseg.legend import IGNORE
+from geoseg.names import plain_name
 from geoseg.raster import gdal_settings
 
 
@@ -157,9 +157,4 @@ def _write(path: Path, content: bytes) -> None:
 
 def chip_name(pair: LabelledScene, scene: int, row: int, col: int) -> str:
     """File name of a chip, of its image and of its label."""
-    return f"{scene:04d}_{safe(pair.source.stem)}_{row:06d}_{col:06d}.tif"
-
-
-def safe(name: str) -> str:
-    """A scene's name made harmless for a file name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60]
+    return f"{scene:04d}_{plain_name(pair.source.stem)}_{row:06d}_{col:06d}.tif"

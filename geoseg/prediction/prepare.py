@@ -17,7 +17,6 @@ from geoseg.errors import BandMismatchError, OptionError
 from geoseg.grid import Grid, WindowGrid
 from geoseg.model import Model, ModelSpec, load_model, read_spec
 from geoseg.output import fingerprint, unfinished
-from geoseg.prediction.aoi import clipped
 from geoseg.prediction.budget import for_windows
 from geoseg.prediction.context import Context, GlobalContext, choose_context, scene_mean, settled
 from geoseg.prediction.crf_options import CrfOptions
@@ -148,6 +147,9 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     if settings.dst_crs is not None:
         opened = reprojected(opened, settings.dst_crs, reading.get("resampling") or "bilinear")
     if settings.aoi is not None:
+        # GeoPandas and pandas take a second to start.
+        from geoseg.prediction.aoi import clipped
+
         opened = clipped(opened, settings.aoi)
     # Bands that were asked of a path are all that was opened, in their order.
     bands = reading.get("bands")
