@@ -101,7 +101,9 @@ def predict(
     if dry_run:
         return estimate(str(output), ready.job, network, ready.runtime.name, bool(outputs.further), smoothing)
     timing = Timing()
-    made = new_output(outputs.classes, overwrite=overwrite, beside=beside(outputs.classes), key=ready.key)
+    made = new_output(
+        outputs.classes, overwrite=overwrite, beside=beside(outputs.classes), key=ready.key, sources=ready.sources
+    )
     job = ready.job
     with made as workspace:
         store = _map(workspace, ready, network, bool(outputs.further), timing)

@@ -9,6 +9,7 @@ from typing import Any
 
 from geoseg import __version__
 from geoseg.device import choose_device
+from geoseg.disk import Stamp, fresh_file, stamps
 from geoseg.errors import BandMismatchError, OptionError
 from geoseg.grid import Grid, WindowGrid
 from geoseg.model import Model, ModelSpec, load_model, read_spec
@@ -59,6 +60,7 @@ class Prepared:
         tags: what is noted in the outputs.
         key: what makes two runs the same work; None where they cannot be told apart.
         largest: side of the largest window that fits into the memory, in pixels.
+        sources: the files that are read, as they were before; none where they are open already.
     """
 
     job: Job
@@ -67,6 +69,7 @@ class Prepared:
     tags: dict[str, Any]
     key: str | None
     largest: int
+    sources: tuple[Stamp, ...] = ()
 
 
 def prepare(
@@ -97,20 +100,23 @@ def prepare(
         "tta": settings.tta,
         "crf": asdict(settings.crf) if settings.crf else None,
     } | ({"global_context": context} if spec.reach is None else {})
-    key = None
+    key: str | None = None
+    sources: tuple[Stamp, ...] = ()
     if files and not isinstance(model, Model):
         read: list[str | Path] = [model, *files, *([settings.aoi] if settings.aoi else [])]
         asked = asdict(settings) | dict(reading) | {"further": bool(outputs.further), "version": __version__}
+        sources = stamps(read)
         key = fingerprint(named | chosen | {"asked": asked}, read)
     job, largest = _job(opened, places, runtime, settings, unfinished(outputs.classes, key, WINDOWS))
     if context == "scene":
         runtime = _with_mean(model, job, settings)
-    return Prepared(job, runtime, settings, named | {"options": _windows(job.layout) | chosen}, key, largest)
+    return Prepared(job, runtime, settings, named | {"options": _windows(job.layout) | chosen}, key, largest, sources)
 
 
 def note_windows(path: Path, layout: WindowLayout) -> None:
     """Write down the windows of an unfinished map, for whoever goes on with it when memory is another."""
-    path.write_text(json.dumps(_windows(layout)), encoding="utf-8")
+    with fresh_file(path) as fresh:
+        fresh.write_text(json.dumps(_windows(layout)), encoding="utf-8")
 
 
 def _open(scene: Words | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
