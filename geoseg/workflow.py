@@ -19,7 +19,6 @@ from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
-from filelock import FileLock, Timeout
 
 from geoseg import __version__
 from geoseg.assessment import baseline
@@ -31,7 +30,8 @@ from geoseg.chips.index import ChipIndex, read_index
 from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
 from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
-from geoseg.errors import OutputError, OutputExistsError
+from geoseg.disk import LOCK, fresh_file, locked
+from geoseg.errors import OutputExistsError
 from geoseg.legend import Legend
 from geoseg.names import plain_name
 from geoseg.output import fingerprint, refuse_existing, refuse_foreign
@@ -198,18 +198,8 @@ class _Steps:
             folder.mkdir()
         elif not folder.is_dir():
             raise OutputExistsError(f"{folder} is a file; choose a folder that does not exist yet")
-        lock = FileLock(folder / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputError(f"{folder}: another run is at work in it; wait for it or choose another name") from error
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
-        try:
+        with locked(folder, folder):
             yield cls(folder, key, given, overwrite)
-        finally:
-            lock.release()
-            (folder / ".lock").unlink(missing_ok=True)
 
     def do(self, name: str, work: Callable[[], object], *files: Path) -> None:
         """Do a step that makes `files`, unless it is complete."""
@@ -230,16 +220,15 @@ class _Steps:
         self._save()
 
     def _save(self) -> None:
-        fresh = self._folder / FRESH
-        fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
-        fresh.replace(self._folder / STATE)
+        with fresh_file(self._folder / STATE) as fresh:
+            fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
 
 
 def _previous(folder: Path) -> dict[str, Any] | None:
     """The state of the run that the folder holds, None for an empty folder."""
     path = folder / STATE
     if not path.exists():
-        if any(entry.name not in {".lock", FRESH} for entry in folder.iterdir()):
+        if any(entry.name not in {LOCK, FRESH} for entry in folder.iterdir()):
             raise OutputExistsError(f"{folder} holds files that geoseg run did not make; choose another name")
         return None
     try:

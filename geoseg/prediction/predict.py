@@ -163,7 +163,13 @@ def _make(
 ) -> tuple[npt.NDArray[np.int64], SeamScore | None]:
     """Make the map, and what was asked for beside it; pixels per class index (256,), and how its seams show."""
     outputs, job = asked.outputs, ready.job
-    made = new_output(outputs.classes, overwrite=outputs.overwrite, beside=beside(outputs.classes), key=ready.key)
+    made = new_output(
+        outputs.classes,
+        overwrite=outputs.overwrite,
+        beside=beside(outputs.classes),
+        key=ready.key,
+        sources=ready.sources,
+    )
     with made as workspace:
         store = _map(workspace, asked, ready, timing)
         if asked.settings.crf is not None:

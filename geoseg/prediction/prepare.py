@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from geoseg import __version__
 from geoseg.device import choose_device, device_among
+from geoseg.disk import Stamp, fresh_file, stamps
 from geoseg.errors import BandMismatchError, OptionError
 from geoseg.grid import Grid, WindowGrid
 from geoseg.model import Model, ModelSpec, load_model, read_spec
@@ -111,6 +112,7 @@ class Prepared:
         key: what makes two runs the same work; None where they cannot be told apart.
         largest: side of the largest window that fits into the memory, in pixels.
         mean: of the scene (C,), where the network takes it.
+        sources: the files that are read, as they were before; none where they are open already.
     """
 
     job: Job
@@ -120,6 +122,7 @@ class Prepared:
     key: str | None
     largest: int
     mean: npt.NDArray[np.float64] | None = None
+    sources: tuple[Stamp, ...] = ()
 
     @property
     def given(self) -> Given:
@@ -163,9 +166,11 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
         "tta": settings.tta,
         "crf": asdict(settings.crf) if settings.crf else None,
     } | ({"global_context": context} if spec.reach is None else {})
-    key = None
+    key: str | None = None
+    sources: tuple[Stamp, ...] = ()
     if files and not isinstance(model, Model):
         read: list[str | Path] = [model, *files, *([settings.aoi] if settings.aoi else [])]
+        sources = stamps(read)
         further = {"further": bool(outputs.further), "version": __version__}
         key = fingerprint(named | chosen | {"asked": asdict(settings) | dict(reading) | further}, read)
     begun = given.layout if given else _noted(unfinished(outputs.classes, key, WINDOWS), opened.grid, spec.stride)
@@ -174,12 +179,14 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     if context == "scene":
         mean = _mean(model, job, settings) if given is None else given.mean
         runtime = _with_mean(model, mean, settings)
-    return Prepared(job, runtime, settings, named | {"options": _windows(job.layout) | chosen}, key, largest, mean)
+    tags = named | {"options": _windows(job.layout) | chosen}
+    return Prepared(job, runtime, settings, tags, key, largest, mean, sources)
 
 
 def note_windows(path: Path, layout: WindowLayout) -> None:
     """Write down the windows of an unfinished map, for whoever goes on with it when memory is another."""
-    path.write_text(json.dumps(_windows(layout)), encoding="utf-8")
+    with fresh_file(path) as fresh:
+        fresh.write_text(json.dumps(_windows(layout)), encoding="utf-8")
 
 
 def _open(scene: Words | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
