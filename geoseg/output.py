@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.disk import LOCK, Stamp, flush, identity, is_that, locked, refuse_changed, stamp, unwritten
-from geoseg.errors import ClusterError, OutputError, OutputExistsError, SceneError
+from geoseg.errors import ClusterError, DamagedSceneError, OutputError, OutputExistsError, SceneError
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +156,8 @@ def new_output(
         except OSError as error:
             keep = key is not None
             raise unwritten(error, target) from error
+        except DamagedSceneError:
+            raise  # there is nothing to go on with
         except (OutputError, SceneError, ClusterError, MemoryError, KeyboardInterrupt, SystemExit):
             keep = key is not None
             raise

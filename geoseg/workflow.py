@@ -193,13 +193,18 @@ class _Steps:
             OutputError: it cannot be made, or another run is at work in it.
         """
         key = fingerprint({"version": __version__} | given, files)
-        if not folder.exists():
+        is_new = not folder.exists()
+        if is_new:
             refuse_existing(folder, overwrite)
             folder.mkdir()
         elif not folder.is_dir():
             raise OutputExistsError(f"{folder} is a file; choose a folder that does not exist yet")
-        with locked(folder, folder):
-            yield cls(folder, key, given, overwrite)
+        try:
+            with locked(folder, folder):
+                yield cls(folder, key, given, overwrite)
+        finally:
+            if is_new:
+                _leave_no_beginning(folder)
 
     def do(self, name: str, work: Callable[[], object], *files: Path) -> None:
         """Do a step that makes `files`, unless it is complete."""
@@ -222,6 +227,13 @@ class _Steps:
     def _save(self) -> None:
         with fresh_file(self._folder / STATE) as fresh:
             fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
+
+
+def _leave_no_beginning(folder: Path) -> None:
+    """Take away the folder of a run that was refused before it made anything."""
+    if [entry.name for entry in folder.iterdir()] == [STATE]:
+        (folder / STATE).unlink()
+        folder.rmdir()
 
 
 def _previous(folder: Path) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from geoseg.grid import Grid
 from geoseg.model import ModelSpec
 from geoseg.output import fingerprint
 from geoseg.raster import is_remote
+from geoseg.readers import require_written
 from geoseg.scene import Scene, SceneView, band_places
 
 logger = logging.getLogger(__name__)
@@ -197,6 +198,7 @@ def _looked_at(
         raise SceneError(
             f"{scene.name}: has no CRS, so it has no place in an atlas; assign it with 'rio edit-info --crs'"
         )
+    require_written(scene)
     masked = None if mask is None else (mask.place(scene, bands), mask.values)
     places = _places(scene, spec, model, bands, masked)
     outline = in_degrees(_outline(scene.grid), scene.grid.crs)

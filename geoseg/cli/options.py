@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from geoseg.errors import GeosegError
+from geoseg.errors import GeosegError, OptionError
 from geoseg.registry import suggestion
+
+_MOST_CONFIG = 1_000_000
 
 
 class Command(click.Command):
@@ -52,7 +55,7 @@ class Command(click.Command):
         except GeosegError as error:
             if debug:
                 raise
-            _say(f"Error: {error}")
+            _say(f"Error: {error}{_from_config(ctx, error)}")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             if debug:
@@ -84,6 +87,14 @@ def _terminated_like_interrupted(again: str) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _from_config(ctx: click.Context, error: GeosegError) -> str:
+    """Where options came from that cannot be."""
+    sources = {ctx.get_parameter_source(name) for name in ctx.params}
+    if not isinstance(error, OptionError) or ParameterSource.DEFAULT_MAP not in sources or ctx.parent is None:
+        return ""
+    return f" (options were read from {ctx.parent.params.get('config')})"
 
 
 def _say(text: str) -> None:
@@ -147,9 +158,27 @@ bands = click.option(
     "--bands", callback=split_names, metavar="NAMES", help="Bands to use: names or 1-based numbers, comma separated."
 )
 nodata = click.option("--nodata", type=float, help="Value that means no data, in place of what the scene declares.")
+
+
+def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Callback: "512MB" to 512,000,000."""
+    from geoseg.units import parse_bytes
+
+    if value is None:
+        return None
+    try:
+        return parse_bytes(value, param.opts[-1].lstrip("-"))
+    except GeosegError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 _READING = (
     bands,
     nodata,
+    click.option(
+        "--nodata-rule", type=click.Choice(["any", "all"]), default="any", show_default=True,
+        help="A pixel has no data where any band used has none, or only where all have none.",
+    ),
     click.option(
         "--join", type=click.Choice(["stack", "mosaic"]),
         help="Several files are one scene: stack for bands in files of their own, mosaic for files side by side.",
@@ -162,6 +191,18 @@ _READING = (
         show_default=True, help="How a stack or mosaic lays values on another grid.",
     ),
     click.option("--allow-remote", is_flag=True, help="Let a VRT read URLs and files outside of its folder."),
+    click.option(
+        "--allow-driver", callback=split_names, metavar="NAMES",
+        help="Drivers of GDAL, such as ENVI, that may open what is no GeoTIFF, JPEG 2000, VRT, PNG or netCDF.",
+    ),
+    click.option(
+        "--max-pixels", type=click.IntRange(min=1), metavar="N",
+        help="Refuse files that declare more pixels than this; 100,000,000,000 by default.",
+    ),
+    click.option(
+        "--max-block", callback=_bytes, metavar="SIZE",
+        help="Refuse files whose blocks are larger than this when decoded; 256MiB by default.",
+    ),
 )  # fmt: skip
 
 
@@ -211,9 +252,13 @@ def read_config(path: str, group: click.Group, ctx: click.Context) -> dict[str, 
     """Read a configuration file into click's default map.
 
     Raises:
-        click.UsageError: not TOML, or a command or option that does not exist.
+        click.UsageError: not TOML, a command or option that does not exist, or a value that the option does not take.
     """
     try:
+        if not Path(path).is_file():
+            raise click.UsageError(f"{path}: is not a regular file; a TOML file is needed")
+        if Path(path).stat().st_size > _MOST_CONFIG:
+            raise click.UsageError(f"{path}: is larger than {_MOST_CONFIG:,} bytes; a configuration lists options only")
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{path}: cannot be read as TOML: {error}") from error
@@ -239,13 +284,46 @@ def _table(path: str, name: str, table: dict[str, Any], subcommand: click.Comman
     for key in table:
         if key not in flags:
             raise click.UsageError(f"{path}: [{name}] has no option '{key}'; {suggestion(key, sorted(flags))}")
-    return {str(flags[key].name): _option_value(path, name, key, value, flags[key]) for key, value in table.items()}
+    context = click.Context(subcommand)
+    return {
+        str(flags[key].name): _option_value(f"{path}: [{name}] {key}", value, flags[key], context)
+        for key, value in table.items()
+    }
 
 
-def _option_value(path: str, name: str, key: str, value: Any, option: click.Option) -> Any:
+def _option_value(what: str, value: Any, option: click.Option, context: click.Context) -> Any:
     """A value as it would be typed: lists joined by commas, or, of options that may be repeated, one by one."""
-    if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
-        return value if option.multiple else ",".join(map(str, value))
-    if isinstance(value, str | int | float):
-        return [value] if option.multiple else value
-    raise click.UsageError(f"{path}: [{name}] {key} is {value!r}; give one value, or a list of names or numbers")
+    items = value if isinstance(value, list) else [value]
+    if not items or not all(isinstance(item, str | int | float) for item in items):
+        raise click.UsageError(f"{what} is {_short(value)}; give one value, or a list of names or numbers")
+    if any(not _is_sort_of(item, option) for item in items):
+        raise click.UsageError(f"{what} is {_short(value)}; give {_sort_of(option)}")
+    typed = items if option.multiple else ",".join(map(str, items)) if isinstance(value, list) else value
+    try:
+        # Here the file can be named; click would only know that it was no word of the command.
+        option.process_value(context, typed)
+    except click.BadParameter as error:
+        raise click.UsageError(f"{what} is {_short(value)}: {error.message}") from error
+    return typed
+
+
+def _is_sort_of(item: Any, option: click.Option) -> bool:
+    """True when a value of TOML is one that the option means: click would take true for 1 and 64.5 for 64."""
+    if isinstance(option.type, click.types.BoolParamType):
+        return isinstance(item, bool)
+    if isinstance(item, bool):
+        return False
+    if isinstance(option.type, click.types.IntParamType):
+        return not isinstance(item, float) or item.is_integer()
+    return not isinstance(item, float) or math.isfinite(item)
+
+
+def _sort_of(option: click.Option) -> str:
+    if isinstance(option.type, click.types.BoolParamType):
+        return "true or false"
+    return "a whole number" if isinstance(option.type, click.types.IntParamType) else "a number, or a text in quotes"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."

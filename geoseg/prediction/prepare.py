@@ -25,8 +25,8 @@ from geoseg.prediction.engine import Job
 from geoseg.prediction.layout import Request, WindowLayout, largest_window, left_out, plan
 from geoseg.prediction.outputs import Outputs
 from geoseg.prediction.runtimes import Runtime, open_runtime
-from geoseg.readers import ReadOptions, Words, find_source, reprojected
-from geoseg.scene import Scene, band_places, warn_of_no_crs
+from geoseg.readers import ReadOptions, Words, find_source, reprojected, warn_of_doubts
+from geoseg.scene import Scene, band_places
 
 WINDOWS = "windows.json"
 """Name of the note of an unfinished map's windows."""
@@ -146,7 +146,7 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     outputs.refuse(())
     spec, name = (model.spec, model.name) if isinstance(model, Model) else (read_spec(model), str(model))
     opened, files = _open(scene, outputs, reading)
-    warn_of_no_crs(opened)
+    as_it_is = opened
     if settings.dst_crs is not None:
         opened = reprojected(opened, settings.dst_crs, reading.get("resampling") or "bilinear")
     if settings.aoi is not None:
@@ -157,6 +157,7 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     # Bands that were asked of a path are all that was opened, in their order.
     bands = reading.get("bands")
     places = _places(spec, name, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
+    warn_of_doubts(as_it_is)
     context = choose_context(spec, name, settings.global_context)
     runtime = _runtime(model, spec, context, settings)
     named = {"model": name, "scene": opened.name, "architecture": spec.architecture}
