@@ -32,6 +32,7 @@ from geoseg.chips.index import ChipIndex, read_index
 from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
 from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
+from geoseg.documents import parse_json
 from geoseg.errors import OutputError, OutputExistsError
 from geoseg.legend import Legend
 from geoseg.output import fingerprint, refuse_existing, refuse_foreign
@@ -243,7 +244,7 @@ def _previous(folder: Path) -> dict[str, Any] | None:
             raise OutputExistsError(f"{folder} holds files that geoseg run did not make; choose another name")
         return None
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = parse_json(path.read_bytes())
         return {name: state[name] for name in ("version", "key", "options", "files", "done", "scores")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputExistsError(f"{path}: cannot be read, so the run cannot go on; choose another name") from error

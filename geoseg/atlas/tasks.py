@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rasterio.windows import Window
 
 from geoseg.atlas.lattice import Cutting, Lattice
 from geoseg.atlas.scenes import SceneRef
+from geoseg.documents import parse_json
 from geoseg.prediction.context import GlobalContext
 
 OUTLINE = "outline.wkb"
@@ -166,7 +166,7 @@ class RegionResult:
 def read_note(path: Path) -> dict[str, Any] | None:
     """A JSON object that was written down, None where there is none that is whole."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import ChipError, LeakError, LegendError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
@@ -129,7 +130,7 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
         text = (folder / DESCRIPTION).read_text(encoding="utf-8")
         if len(text) > MAX_BYTES:
             raise ChipError(f"{folder / DESCRIPTION}: is larger than {MAX_BYTES} bytes; it was not made by geoseg tile")
-        description = json.loads(text)
+        description = parse_json(text)
         if description["format"] > FORMAT:
             raise ChipError(
                 f"{folder}: was made by a newer geoseg (chip format {description['format']}); update geoseg"
@@ -153,7 +154,7 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
             raise ChipError(f"{folder / INDEX}: has no column {sorted(missing)[0]!r}; make the chips again")
     except FileNotFoundError as error:
         raise ChipError(f"{folder}: is not a chip folder (no {DESCRIPTION}); make one with 'geoseg tile'") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, LegendError) as error:
+    except (OSError, LegendError, *UNSOUND) as error:
         raise ChipError(f"{folder}: its index cannot be read: {first_line(error)}; make the chips again") from error
     check_leaks(frame, gap, str(folder))
     if fold is not None:

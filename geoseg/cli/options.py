@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import click
 
+from geoseg.documents import parse_toml
 from geoseg.errors import GeosegError
 from geoseg.registry import suggestion
 
@@ -214,7 +214,7 @@ def read_config(path: str, group: click.Group, ctx: click.Context) -> dict[str, 
         click.UsageError: not TOML, or a command or option that does not exist.
     """
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = parse_toml(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{path}: cannot be read as TOML: {error}") from error
     defaults: dict[str, Any] = {}

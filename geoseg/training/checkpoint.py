@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import OutputError, OutputExistsError
 from geoseg.output import MARKER, flush
 from geoseg.raster import first_line
@@ -132,7 +133,7 @@ class Checkpoints:
         for path in reversed(self._files()):
             try:
                 return _read(path)
-            except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            except (OSError, SafetensorError, *UNSOUND) as error:
                 logger.warning("%s: is broken (%s); the one before is tried", path, first_line(error))
         return None
 
@@ -156,7 +157,7 @@ def _read(path: Path) -> tuple[State, dict[str, Any]]:
         ValueError: what it holds is not what was written; or as safetensors and JSON raise.
     """
     with safe_open(path, framework="pt") as file:
-        description = json.loads(file.metadata()[_META])
+        description = parse_json(file.metadata()[_META])
         # Copied: the file may be gone before they are used.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     if description["format"] != FORMAT:
