@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
 
 UNSOUND = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
 """What comes of using a document that is of its format, and does not hold what it should."""
@@ -32,3 +35,32 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def checked(kind: type[T], values: Any) -> T:
+    """A dataclass from what a document says of its fields.
+
+    Args:
+        kind: a dataclass whose fields are texts, numbers, lists of one of them, or tables of them by name.
+        values: a table.
+
+    Raises:
+        TypeError: a field is missing, is of another type, or is none of the dataclass.
+    """
+    for name, wanted in get_type_hints(kind).items():
+        if name in values and not _is_a(values[name], wanted):
+            raise TypeError(f"its {name} is {str(values[name])[:40]!r}")
+    return kind(**values)
+
+
+def _is_a(value: Any, wanted: Any) -> bool:
+    kind, inner = get_origin(wanted) or wanted, get_args(wanted)
+    if kind is dict:
+        return isinstance(value, dict) and all(isinstance(k, str) and _is_a(v, inner[1]) for k, v in value.items())
+    if kind is list:
+        return isinstance(value, list) and all(_is_a(item, inner[0]) for item in value)
+    if kind is UnionType:
+        return any(_is_a(value, one) for one in inner)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)

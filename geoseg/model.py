@@ -250,11 +250,13 @@ def load_model(path: str | Path) -> Model:
     from safetensors.torch import load_file
 
     from geoseg.models import build
+    from geoseg.models._bounded import BoundedWeights
 
     spec = read_spec(path)
     try:
-        network = build(spec.architecture, len(spec.bands), len(spec.legend), **spec.options)
+        with BoundedWeights(Path(path).stat().st_size):
+            network = build(spec.architecture, len(spec.bands), len(spec.legend), **spec.options)
         network.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError, GeosegError, TypeError) as error:
+    except (RuntimeError, SafetensorError, GeosegError, OSError, *UNSOUND) as error:
         raise ModelError(f"{path}: its weights do not fit {spec.architecture}: {first_line(error)}") from error
     return Model(str(path), spec, network.eval())

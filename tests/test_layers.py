@@ -12,7 +12,7 @@ ROOT = Path(geoseg.__file__).parent
 # Lowest first. Modules of one layer do not know each other, but for those of one folder.
 LAYERS = (
     ("errors", "__init__"),
-    ("registry", "documents", "grid", "progress", "output", "vrt", "units", "compiled"),
+    ("registry", "documents", "grid", "progress", "output", "vrt", "units", "compiled", "helpers"),
     ("legend", "raster", "device"),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),
     ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from geoseg import __version__
 from geoseg.atlas.tasks import read_note
+from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputError, OutputExistsError
 from geoseg.output import MARKER, flush, refuse_existing, refuse_foreign
 
@@ -116,8 +117,8 @@ def earlier(folder: Path) -> dict[str, Outcome]:
     try:
         frame = gpd.read_parquet(folder / TABLE)
         rows = frame.drop(columns="geometry").to_dict("records")
-        return {row["slug"]: Outcome(**row | {"left_out": json.loads(row["left_out"])}) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {row["slug"]: checked(Outcome, row | {"left_out": parse_json(row["left_out"])}) for row in rows}
+    except (OSError, *UNSOUND):
         return {}
 
 

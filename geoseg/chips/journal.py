@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from geoseg.chips.cutter import Cut, chip_name
 from geoseg.chips.pairs import LabelledScene
+from geoseg.documents import UNSOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,12 @@ class Journal:
     def read(self, number: int, pairs: Sequence[LabelledScene]) -> Cut | None:
         """What a complete task made; None when it is not complete, or its chips are not as it left them."""
         try:
-            with np.load(self._path(number), allow_pickle=False) as note:
+            # Opened here: numpy leaves a file open that turns out not to be one of its own.
+            with self._path(number).open("rb") as file, np.load(file, allow_pickle=False) as note:
                 cut = Cut(note["rows"], note["sizes"], note["sample"], note["sampled"])
-        except (OSError, ValueError, KeyError, EOFError):
+            return cut if self._is_whole(cut, pairs) else None
+        except (OSError, EOFError, BadZipFile, zlib.error, *UNSOUND):
             return None
-        return cut if self._is_whole(cut, pairs) else None
 
     def _path(self, number: int) -> Path:
         return self.notes / f"{number:06d}.npz"

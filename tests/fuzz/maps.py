@@ -183,7 +183,7 @@ def _items(folder: Path) -> None:
 
 DOORS = (
     Door("tags", "tags.json", _tagged, _read_tagged, json_twist),
-    Door("rows of a map", "rows.jsonl", _put_rows, lambda folder: _store(folder).is_complete, lines_twist),
+    Door("rows of a map", "rows-0-16.jsonl", _put_rows, lambda folder: _store(folder).is_complete, lines_twist),
     Door("windows of a map", "windows.json", _windows, _read_windows, json_twist),
     Door("run", "run/run.json", _run, _read_run, json_twist),
     Door("atlas", f"atlas/{state.NOTE}", _begin_atlas, _read_atlas, json_twist),

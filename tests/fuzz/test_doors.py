@@ -14,7 +14,7 @@ import pytest
 from fuzz import chips, documents, maps, models, shapes
 from fuzz.damage import raw, wounded
 from fuzz.door import Door, only_foreseen
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 DOORS = {door.name: door for module in (documents, models, chips, maps, shapes) for door in module.DOORS}
@@ -28,7 +28,7 @@ tried = settings(
     deadline=None,
     derandomize=ASKED is None,
     database=None,
-    print_blob=True,
+    phases=(Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
 
