@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 T = TypeVar("T")
 
@@ -38,28 +38,35 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def checked(kind: type[T], values: Any) -> T:
-    """A dataclass from what a document says of its fields.
+    """A dataclass, or a table of known keys, from what a document says.
 
     Args:
-        kind: a dataclass whose fields are texts, numbers, lists of one of them, or tables of them by name.
+        kind: a dataclass or TypedDict of texts, numbers, lists of one of them, or tables of them by name.
         values: a table.
 
     Raises:
-        TypeError: a field is missing, is of another type, or is none of the dataclass.
+        TypeError: it is no table, or a field is missing, of another type, or unknown.
     """
-    for name, wanted in get_type_hints(kind).items():
-        if name in values and not _is_a(values[name], wanted):
-            raise TypeError(f"its {name} is {str(values[name])[:40]!r}")
+    hints = get_type_hints(kind)
+    if not isinstance(values, dict) or not set(values) <= set(hints):
+        raise TypeError(f"{str(values)[:40]!r} is no table of {', '.join(hints)}")
+    for name in hints if is_typeddict(kind) and kind.__total__ else values:  # type: ignore[attr-defined]
+        if name not in values or not _is_a(values[name], hints[name]):
+            raise TypeError(f"its {name} is {str(values.get(name))[:40]!r}")
     return kind(**values)
 
 
 def _is_a(value: Any, wanted: Any) -> bool:
     kind, inner = get_origin(wanted) or wanted, get_args(wanted)
+    if kind is Any:
+        return True
     if kind is dict:
         return isinstance(value, dict) and all(isinstance(k, str) and _is_a(v, inner[1]) for k, v in value.items())
     if kind is list:
         return isinstance(value, list) and all(_is_a(item, inner[0]) for item in value)
-    if kind is UnionType:
+    if kind is Literal:
+        return value in inner
+    if kind in (UnionType, Union):
         return any(_is_a(value, one) for one in inner)
     if isinstance(value, bool):
         return kind is bool

@@ -245,7 +245,8 @@ def _table(path: str, name: str, table: dict[str, Any], subcommand: click.Comman
 def _option_value(path: str, name: str, key: str, value: Any, option: click.Option) -> Any:
     """A value as it would be typed: lists joined by commas, or, of options that may be repeated, one by one."""
     if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
-        return value if option.multiple else ",".join(map(str, value))
+        return list(map(str, value)) if option.multiple else ",".join(map(str, value))
     if isinstance(value, str | int | float):
-        return [value] if option.multiple else value
+        typed = value if isinstance(value, bool) and option.is_flag else str(value)
+        return [typed] if option.multiple else typed
     raise click.UsageError(f"{path}: [{name}] {key} is {value!r}; give one value, or a list of names or numbers")

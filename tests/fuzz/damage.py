@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -84,17 +85,17 @@ def _twist(draw: st.DrawFn, tree: Any) -> Any:
     """Go down by chance, and replace, take away, add or double what is there."""
     inner = [*tree] if isinstance(tree, dict) else [*range(len(tree))] if isinstance(tree, list) else []
     if not inner or draw(st.integers(0, 7)) == 0:
-        return draw(st.sampled_from(STRANGE))
+        return _strange(draw)
     key = draw(st.sampled_from(inner))
     kind = draw(st.sampled_from(("in", "in", "in", "replace", "drop", "add", "swap")))
     if kind == "in":
         tree[key] = _twist(draw, tree[key])
     elif kind == "replace":
-        tree[key] = draw(st.sampled_from(STRANGE))
+        tree[key] = _strange(draw)
     elif kind == "drop":
         del tree[key]
     elif kind == "add":
-        fresh = draw(st.sampled_from(STRANGE))
+        fresh = _strange(draw)
         if isinstance(tree, dict):
             tree[draw(st.sampled_from(("", "extra", "id", "type")))] = fresh
         else:
@@ -117,6 +118,11 @@ def _in_full(text: str) -> bytes:
 def as_json(value: Any) -> bytes:
     """JSON of a twisted tree."""
     return _in_full(json.dumps(value))
+
+
+def _strange(draw: st.DrawFn) -> Any:
+    # One of its own: it may be twisted further.
+    return copy.deepcopy(draw(st.sampled_from(STRANGE)))
 
 
 def as_toml(value: Any) -> bytes:
