@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -31,6 +31,7 @@ from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pair
 from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
 from geoseg.disk import LOCK, fresh_file, locked
+from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputExistsError
 from geoseg.legend import Legend
 from geoseg.names import plain_name
@@ -166,6 +167,17 @@ def run(
     )
 
 
+class _State(TypedDict):
+    """How far a run is."""
+
+    version: str
+    key: str
+    options: dict[str, Any]
+    files: list[str]
+    done: list[str]
+    scores: dict[str, Any] | None
+
+
 class _Steps:
     """Which steps of a run are complete, kept in its folder."""
 
@@ -179,7 +191,7 @@ class _Steps:
                 raise OutputExistsError(f"{folder} holds {what}; choose another name or give --overwrite")
             if state is not None:
                 _remove(folder, state["files"])
-            state = {"version": __version__, "key": key, "options": given, "files": [], "done": [], "scores": None}
+            state = _State(version=__version__, key=key, options=given, files=[], done=[], scores=None)
         self._state = state
         self._save()
 
@@ -236,7 +248,7 @@ def _leave_no_beginning(folder: Path) -> None:
         folder.rmdir()
 
 
-def _previous(folder: Path) -> dict[str, Any] | None:
+def _previous(folder: Path) -> _State | None:
     """The state of the run that the folder holds, None for an empty folder."""
     path = folder / STATE
     if not path.exists():
@@ -244,9 +256,8 @@ def _previous(folder: Path) -> dict[str, Any] | None:
             raise OutputExistsError(f"{folder} holds files that geoseg run did not make; choose another name")
         return None
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        return {name: state[name] for name in ("version", "key", "options", "files", "done", "scores")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return checked(_State, parse_json(path.read_bytes()))
+    except (OSError, *UNSOUND) as error:
         raise OutputExistsError(f"{path}: cannot be read, so the run cannot go on; choose another name") from error
 
 
@@ -254,7 +265,14 @@ def _remove(folder: Path, files: list[str]) -> None:
     """Take away what an earlier run made, and nothing that lies elsewhere."""
     for name in files:
         path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
+        try:
+            place = path.resolve()
+            path.is_dir()
+        except (OSError, ValueError) as error:
+            raise OutputExistsError(
+                f"{folder / STATE}: lists what is no name of a file; choose another name"
+            ) from error
+        if not place.is_relative_to(folder.resolve()) or place == folder.resolve():
             raise OutputExistsError(f"{folder / STATE}: lists {name}, which is not in the folder; choose another name")
         if path.is_dir() and not path.is_symlink():
             refuse_foreign(path)

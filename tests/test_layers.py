@@ -12,7 +12,7 @@ ROOT = Path(geoseg.__file__).parent
 # Lowest first. Modules of one layer do not know each other, but for those of one folder.
 LAYERS = (
     ("errors", "__init__"),
-    ("registry", "grid", "progress", "disk", "vrt", "units", "compiled", "helpers", "names", "table"),
+    ("registry", "documents", "grid", "progress", "disk", "vrt", "units", "compiled", "helpers", "names", "table"),
     ("output", "limits"),
     ("legend", "raster", "device"),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),

@@ -19,6 +19,7 @@ import shapely
 from geoseg import __version__
 from geoseg.atlas.tasks import OUTLINE, read_note
 from geoseg.disk import LOCK, fresh_file, locked
+from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputExistsError
 from geoseg.output import MARKER, refuse_existing, refuse_foreign, refuse_foreign_workspace, tidy
 
@@ -111,8 +112,8 @@ def earlier(folder: Path) -> dict[str, Outcome]:
     try:
         frame = gpd.read_parquet(folder / TABLE)
         rows = frame.drop(columns="geometry").to_dict("records")
-        return {row["slug"]: Outcome(**row | {"left_out": json.loads(row["left_out"])}) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {row["slug"]: checked(Outcome, row | {"left_out": parse_json(row["left_out"])}) for row in rows}
+    except (OSError, *UNSOUND):
         return {}
 
 

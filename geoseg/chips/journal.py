@@ -12,6 +12,7 @@ import numpy as np
 
 from geoseg.chips.cutter import Cut, chip_name
 from geoseg.chips.pairs import LabelledScene
+from geoseg.documents import UNSOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,12 @@ class Journal:
     def read(self, number: int, pairs: Sequence[LabelledScene]) -> Cut | None:
         """What a complete task made; None when it is not complete, or its chips are not as it left them."""
         try:
-            with np.load(self._path(number), allow_pickle=False) as note:
+            # Opened here: numpy leaves a file open that turns out not to be one of its own.
+            with self._path(number).open("rb") as file, np.load(file, allow_pickle=False) as note:
                 cut = Cut(**{field.name: note[field.name] for field in fields(Cut)})
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+            return cut if self._is_whole(cut, pairs) else None
+        except (OSError, EOFError, BadZipFile, zlib.error, *UNSOUND):
             return None
-        return cut if self._is_whole(cut, pairs) else None
 
     def _path(self, number: int) -> Path:
         return self.notes / f"{number:06d}.npz"

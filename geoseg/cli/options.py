@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from geoseg.documents import parse_toml
 from geoseg.errors import GeosegError, OptionError
 from geoseg.registry import suggestion
 
@@ -259,7 +259,7 @@ def read_config(path: str, group: click.Group, ctx: click.Context) -> dict[str, 
             raise click.UsageError(f"{path}: is not a regular file; a TOML file is needed")
         if Path(path).stat().st_size > _MOST_CONFIG:
             raise click.UsageError(f"{path}: is larger than {_MOST_CONFIG:,} bytes; a configuration lists options only")
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = parse_toml(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{path}: cannot be read as TOML: {error}") from error
     defaults: dict[str, Any] = {}

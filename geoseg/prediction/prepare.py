@@ -14,6 +14,7 @@ import numpy.typing as npt
 from geoseg import __version__
 from geoseg.device import choose_device, device_among
 from geoseg.disk import Stamp, fresh_file, stamps
+from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import BandMismatchError, OptionError
 from geoseg.grid import Grid, WindowGrid
 from geoseg.model import Model, ModelSpec, load_model, read_spec
@@ -284,8 +285,8 @@ def _noted(begun: Path | None, grid: Grid, stride: int) -> WindowLayout | None:
     if begun is None:
         return None
     try:
-        found = json.loads(begun.read_text(encoding="utf-8"))
+        found = parse_json(begun.read_bytes())
         core, margin, fade = (int(found[name]) for name in ("core", "margin", "fade"))
         return WindowLayout.of(WindowGrid(grid.height, grid.width, core, margin, stride), fade)
-    except (OSError, ValueError, KeyError, TypeError, OptionError):
+    except (OSError, OptionError, *UNSOUND):
         return None

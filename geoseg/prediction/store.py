@@ -12,6 +12,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.documents import UNSOUND, parse_json
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -97,20 +99,20 @@ class Store:
     def _verified(self) -> int:
         """Rows that were noted and are as they were then; the notes of others are dropped."""
         done, kept = self.start, []
-        for line in self._notes.read_text(encoding="utf-8").splitlines() if self._notes.exists() else []:
+        for line in self._notes.read_bytes().splitlines() if self._notes.exists() else []:
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 sums = {name: entry[name] for name in self._arrays}
                 stop = int(entry["stop"])
-            except (ValueError, KeyError, TypeError):
+            except UNSOUND:
                 break
             if not done < stop <= self.stop:
                 break
             if sums != {name: array.checksum(done, stop) for name, array in self._arrays.items()}:
                 break
             done = stop
-            kept.append(line + "\n")
-        self._notes.write_text("".join(kept), encoding="utf-8")
+            kept.append(line + b"\n")
+        self._notes.write_bytes(b"".join(kept))
         return done
 
 
