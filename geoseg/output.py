@@ -170,12 +170,26 @@ def new_output(
 def tidy(target: Path) -> None:
     """Take away the hidden folder of an output that is complete, which its run did not live to do."""
     workspace = Workspace.of(target)
-    if workspace.target.name not in _published(workspace):
+    if workspace.target.name in _published(workspace):
+        # Where it cannot be done now, the next run does it.
+        with suppress(OSError, OutputError):
+            give_up(target)
+
+
+def give_up(target: Path) -> None:
+    """Take away what a run made of an output that nobody is going to go on with.
+
+    Raises:
+        OutputExistsError: somebody else's files are there.
+        OutputError: another run is at work on it.
+    """
+    folder = Workspace.of(target).folder
+    if not os.path.lexists(folder):
         return
-    # Where it cannot be done now, the next run does it.
-    with suppress(OSError, OutputError), locked(workspace.folder, target):
-        _clear(workspace.folder)
-    _remove_if_empty(workspace.folder)
+    refuse_foreign_workspace(folder)
+    with locked(folder, target):
+        _clear(folder)
+    _remove_if_empty(folder)
 
 
 def fingerprint(options: dict[str, Any], files: Iterable[str | Path]) -> str:

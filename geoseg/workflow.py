@@ -35,9 +35,10 @@ from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputExistsError
 from geoseg.legend import Legend
 from geoseg.names import plain_name
-from geoseg.output import fingerprint, refuse_existing, refuse_foreign
+from geoseg.output import fingerprint, give_up, refuse_existing, refuse_foreign
 from geoseg.prediction.predict import predict
 from geoseg.readers import Source
+from geoseg.training.checkpoint import Checkpoints
 from geoseg.training.fit import beside as beside_model
 from geoseg.training.fit import train
 from geoseg.vectors.vectorize import vectorize
@@ -86,6 +87,7 @@ def run(
     simplify: float = 1.0,
     polygons: str = ".gpkg",
     device: str = "auto",
+    jobs: int = 1,
     seed: int = 0,
     overwrite: bool = False,
     **inputs: Unpack[InputOptions],
@@ -101,6 +103,7 @@ def run(
         simplify: tolerance of the polygons, in pixels.
         polygons: extension of the polygon files: .gpkg, .geojson, .parquet or .fgb.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        jobs: processes that cut chips; 0 for one per core. What comes out is the same for any number.
         seed: of everything drawn at random.
         overwrite: begin anew when the folder holds another run.
         **inputs: how scenes and labels are read, see `geoseg.chips.pairs.InputOptions`.
@@ -132,19 +135,19 @@ def run(
         files.append(legend)
     with _Steps.open(output, given, files, overwrite) as steps:
         chips, model, report = output / "chips", output / "model.safetensors", output / "report"
-        work: Callable[[], object] = partial(
-            tile, paths, labels, chips, seed=seed, overwrite=True, **inputs, **(tiling or {})
+        work: Callable[..., object] = partial(
+            tile, paths, labels, chips, jobs=jobs, seed=seed, **inputs, **(tiling or {})
         )
         steps.do("tile", work, chips)
         # What was begun by this very run goes on; `train` tells by its settings and chips.
-        learn = partial(train, seed=seed, device=device, overwrite=True, resume=True, **(training or {}))
+        learn = partial(train, seed=seed, device=device, resume=True, **(training or {}))
         steps.do("train", partial(learn, chips, model), model, *(output / name for name in beside_model(model)))
         index = read_index(chips)
         maps, layers = _output_names(output, [pair.source for pair in pairs], polygons)
         for pair, target, layer in zip(pairs, maps, layers, strict=True):
-            work = partial(predict, model, pair.scene, target, device=device, overwrite=True)
+            work = partial(predict, model, pair.scene, target, device=device)
             steps.do(f"predict {target.name}", work, target, *(target.parent / name for name in beside_map(target)))
-            work = partial(vectorize, target, layer, simplify=simplify, overwrite=True)
+            work = partial(vectorize, target, layer, simplify=simplify)
             steps.do(f"vectorize {layer.name}", work, layer)
         judged_on, split = _judge(index)
         scores = evaluate_pairs(
@@ -152,10 +155,10 @@ def run(
             report,
             baseline={"per pixel": _baseline(index, pairs, split)},
             model=model,
-            overwrite=True,
+            overwrite=steps.begin(report),
             **labelling(inputs),
         )
-        steps.finish(asdict(scores), report)
+        steps.finish(asdict(scores))
     return RunResult(
         str(output),
         tuple(map(str, maps)),
@@ -218,21 +221,27 @@ class _Steps:
             if is_new:
                 _leave_no_beginning(folder)
 
-    def do(self, name: str, work: Callable[[], object], *files: Path) -> None:
+    def begin(self, *files: Path) -> bool:
+        """Note files that are about to be made; True where they are this run's own, made before it was cut off."""
+        # Noted before they are made, so that whoever begins anew knows what to take away.
+        fresh = [file.relative_to(self._folder).as_posix() for file in files]
+        ours = set(fresh) <= set(self._state["files"])
+        if not ours:
+            self._state["files"] += fresh
+            self._save()
+        return ours
+
+    def do(self, name: str, work: Callable[..., object], *files: Path) -> None:
         """Do a step that makes `files`, unless it is complete."""
         if name in self._state["done"]:
             logger.info("%s: done before", name)
             return
-        # Noted before they are made, so that whoever begins anew knows what to take away.
-        self._state["files"] += [file.relative_to(self._folder).as_posix() for file in files]
-        self._save()
-        logger.info("%s", work())
+        logger.info("%s", work(overwrite=self.begin(*files)))
         self._state["done"].append(name)
         self._save()
 
-    def finish(self, scores: dict[str, Any], *files: Path) -> None:
-        """Note that all is complete, with the last of its files."""
-        self._state["files"] += [file.relative_to(self._folder).as_posix() for file in files]
+    def finish(self, scores: dict[str, Any]) -> None:
+        """Note that all is complete."""
         self._state["scores"] = scores
         self._save()
 
@@ -279,6 +288,9 @@ def _remove(folder: Path, files: list[str]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+        # What the earlier run had begun.
+        give_up(path)
+        Checkpoints(path, "", {}).discard()
 
 
 def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[list[Path], list[Path]]:

@@ -62,13 +62,19 @@ class Command(click.Command):
                 raise
             _say(f"Stopped; {self._again}")
             ctx.exit(130)
-        except MemoryError as error:
-            if debug:
+        except (MemoryError, ImportError, OSError, RuntimeError) as error:
+            if debug or not _is_want_of_memory(error):
                 raise
-            _say(f"Error: out of memory: {error or 'nothing was left'}; use smaller windows or chips")
+            _say(f"Error: out of memory: {str(error) or 'nothing was left'}; use smaller windows or chips")
             ctx.exit(1)
         finally:
             progress.enable(False)
+
+
+def _is_want_of_memory(error: BaseException) -> bool:
+    """True for what libraries raise when there is no memory: the loader of their own code, torch, threads."""
+    words = ("failed to map segment", "allocate memory", "not enough memory", "out of memory", "can't start new thread")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 @contextmanager
