@@ -21,7 +21,8 @@ from geoseg.documents import parse_json
 from geoseg.errors import GeosegError, LegendError, MapError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_CLASSES, MAX_ID, Legend
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, grid_of, open_raster
+from geoseg.limits import Limits
+from geoseg.raster import GDAL_ERRORS, current_limits, first_line, gdal_settings, grid_of, open_raster
 from geoseg.registry import shortened
 
 logger = logging.getLogger(__name__)
@@ -42,16 +43,18 @@ class ClassRaster:
         grid: its georeferencing.
         legend: its classes.
         error: the type of error to raise, MapError for maps and LabelError for labels.
+        limits: what the file may declare, in any process.
     """
 
     path: Path
     grid: Grid
     legend: Legend
     error: type[GeosegError] = MapError
+    limits: Limits = field(default_factory=current_limits)
     _local: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ClassRaster, (self.path, self.grid, self.legend, self.error)
+        return ClassRaster, (self.path, self.grid, self.legend, self.error, self.limits)
 
     def read(self, window: Window) -> npt.NDArray[np.uint8]:
         """Class indices (rows, cols) of one window."""
@@ -89,7 +92,7 @@ class ClassRaster:
     def _dataset(self) -> rasterio.DatasetReader:
         # GDAL handles must not be shared by threads; opening one costs more than reading a chip.
         if not hasattr(self._local, "dataset"):
-            self._local.dataset = open_raster(self.path, error=self.error)
+            self._local.dataset = open_raster(self.path, error=self.error, limits=self.limits)
         return self._local.dataset
 
     def _aligned(self, grid: Grid) -> npt.NDArray[np.uint8]:

@@ -31,6 +31,8 @@ FORMAT = 1
 KEY = "geoseg"
 CHECKSUM = "geoseg_sha256"
 MAX_HEADER = 50_000_000
+MOST_PIXELS = 2**20
+"""Pixels of a stride, a reach or a chip: more is no network, and windows of that size would take all memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class ModelSpec:
             (self.chip_size, False),
         ):
             if not (may_lack and value is None) and (
-                isinstance(value, bool) or not isinstance(value, int) or value < 0
+                isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_PIXELS
             ):
                 raise TypeError(f"{value!r} is no number of pixels")
         if not isinstance(self.ground_sample_distance, int | float | None):
@@ -143,7 +145,10 @@ class ModelSpec:
             raise ValueError(f"{self.temperature!r} is no temperature")
         if not isinstance(self.options, dict) or not isinstance(self.training, dict):
             raise TypeError("its options are no table")
-        if len(self.bands) != len(self.statistics.mean) or self.stride < 1 or self.chip_size < 1:
+        numbers = asdict(self.statistics).values()
+        if not all(isinstance(value, int | float) and math.isfinite(value) for values in numbers for value in values):
+            raise ValueError("its statistics are no numbers")
+        if len(self.bands) != len(self.statistics.mean) or not 1 <= self.stride <= 1024 or self.chip_size < 1:
             raise ValueError("its numbers contradict each other")
 
     def to_json(self) -> str:
@@ -164,8 +169,11 @@ class ModelSpec:
         """
         try:
             values = parse_json(text)
-            if values.pop("format") > FORMAT:
-                raise ModelError(f"{name}: was made by a newer geoseg; update geoseg to use it")
+            found = values.pop("format")
+            if found > FORMAT:
+                raise ModelError(
+                    f"{name}: was made by a newer geoseg (format {found}, this one reads {FORMAT}); update geoseg"
+                )
             legend = Legend.from_dict(values.pop("legend"))
             statistics = BandStatistics.from_dict(values.pop("statistics"))
             bands = tuple(str(band) for band in values.pop("bands"))

@@ -43,9 +43,8 @@ _SETTINGS: dict[str, Any] = {
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
 }
 
-DEFAULT_LIMITS = Limits()
-
 _threads: int | None = None
+_limits = Limits()
 
 # What a file's first bytes say it is. A VRT named scene.tif would otherwise open as a VRT and read any file it names.
 _MAGIC = (
@@ -79,6 +78,22 @@ def use_threads(threads: int) -> None:
     _threads = threads
 
 
+@contextmanager
+def within(limits: Limits) -> Iterator[None]:
+    """Hold rasters that this process opens to other limits, where nothing else is said of them."""
+    global _limits
+    before, _limits = _limits, limits
+    try:
+        yield
+    finally:
+        _limits = before
+
+
+def current_limits() -> Limits:
+    """What rasters may declare that are opened now."""
+    return _limits
+
+
 def writing_threads() -> str:
     """How many threads compress a file, in GDAL's words: all, unless `use_threads` said how many."""
     return str(_threads or "ALL_CPUS")
@@ -104,7 +119,7 @@ def open_raster(
     *,
     error: type[GeosegError] = SceneError,
     allow_remote: bool = False,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits | None = None,
 ) -> rasterio.DatasetReader:
     """Open a raster for reading.
 
@@ -112,11 +127,12 @@ def open_raster(
         path: a file, a URL or one of GDAL's `/vsi` paths.
         error: type of what is raised.
         allow_remote: let a VRT read files outside of its folder, and URLs.
-        limits: what it may declare, and further drivers that may be tried.
+        limits: what it may declare, and further drivers that may be tried; `current_limits` when None.
 
     Raises:
         GeosegError: of the given type, when it is missing, no regular file, not a raster, broken, or beyond the limits.
     """
+    limits = limits or _limits
     if is_remote(path):
         drivers: tuple[str, ...] = (_remote_driver(str(path), error, allow_remote), *limits.drivers)
     else:

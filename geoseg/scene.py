@@ -94,7 +94,7 @@ def band_places(asked: tuple[str, ...], names: tuple[str, ...], scene: str) -> t
     """
     places = tuple(_place(band, names, scene) for band in asked)
     if len(set(places)) != len(places):
-        raise BandMismatchError(f"{scene}: a band is named twice in --bands {','.join(asked)}; name each once")
+        raise BandMismatchError(f"{scene}: a band is named twice in --bands {shortened(asked)}; name each once")
     return places
 
 

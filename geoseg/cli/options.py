@@ -18,11 +18,16 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+<<<<<<< HEAD
 from geoseg.documents import parse_toml
 from geoseg.errors import GeosegError, OptionError
+=======
+from geoseg.errors import GeosegError
+>>>>>>> hA
 from geoseg.registry import suggestion
 
 _MOST_CONFIG = 1_000_000
+_LIMITS = "geoseg.limits"
 
 
 class Command(click.Command):
@@ -50,12 +55,16 @@ class Command(click.Command):
         os.environ.setdefault("CPL_LOG", os.devnull)
         progress.enable(not quiet)
         try:
-            with _log_to_stderr(quiet, verbose), _terminated_like_interrupted(self._again):
+            with (
+                _log_to_stderr(quiet, verbose),
+                _terminated_like_interrupted(self._again),
+                _within(ctx.meta.get(_LIMITS, {})),
+            ):
                 return super().invoke(ctx)
         except GeosegError as error:
             if debug:
                 raise
-            _say(f"Error: {error}{_from_config(ctx, error)}")
+            _say(f"Error: {error}{_from_config(ctx)}")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             if debug:
@@ -78,6 +87,20 @@ def _is_want_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
+def _within(given: dict[str, Any]) -> Iterator[None]:
+    """Hold all rasters that a command opens to the limits that were given."""
+    if all(value is None for value in given.values()):
+        yield
+        return
+    from geoseg.limits import MAX_BLOCK, MAX_PIXELS, Limits
+    from geoseg.raster import within
+
+    pixels, block = given.get("max_pixels") or MAX_PIXELS, given.get("max_block") or MAX_BLOCK
+    with within(Limits(pixels, block, given.get("allow_driver") or ())):
+        yield
+
+
+@contextmanager
 def _terminated_like_interrupted(again: str) -> Iterator[None]:
     """SIGTERM cleans up as Ctrl-C does, and ends with exit code 143."""
 
@@ -95,10 +118,10 @@ def _terminated_like_interrupted(again: str) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _from_config(ctx: click.Context, error: GeosegError) -> str:
-    """Where options came from that cannot be."""
+def _from_config(ctx: click.Context) -> str:
+    """Where options came from that nobody typed."""
     sources = {ctx.get_parameter_source(name) for name in ctx.params}
-    if not isinstance(error, OptionError) or ParameterSource.DEFAULT_MAP not in sources or ctx.parent is None:
+    if ParameterSource.DEFAULT_MAP not in sources or ctx.parent is None:
         return ""
     return f" (options were read from {ctx.parent.params.get('config')})"
 
@@ -166,16 +189,49 @@ bands = click.option(
 nodata = click.option("--nodata", type=float, help="Value that means no data, in place of what the scene declares.")
 
 
-def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Callback: "512MB" to 512,000,000."""
+def _note_limit(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Callback: what holds for every raster that the command opens, be it a scene, a map or labels."""
+    if param.name == "max_block" and value is not None:
+        value = _bytes(value, param)
+    elif param.name == "allow_driver":
+        value = split_names(ctx, param, value)
+    ctx.meta.setdefault(_LIMITS, {})[param.name] = value
+    return value
+
+
+def _bytes(text: str, param: click.Parameter) -> int:
+    """Bytes of a text such as 512MB."""
     from geoseg.units import parse_bytes
 
-    if value is None:
-        return None
     try:
-        return parse_bytes(value, param.opts[-1].lstrip("-"))
+        return parse_bytes(text, param.opts[-1].lstrip("-"))
     except GeosegError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _limits(exposed: bool) -> tuple[Callable[..., Any], ...]:
+    """Options of `geoseg.limits.Limits`; `exposed` hands them to the command too."""
+    return (
+        click.option(
+            "--allow-driver", callback=_note_limit, expose_value=exposed, metavar="NAMES",
+            help="Drivers of GDAL, such as ENVI, that may open what is no GeoTIFF, JPEG 2000, VRT, PNG or netCDF.",
+        ),
+        click.option(
+            "--max-pixels", type=click.IntRange(min=1), callback=_note_limit, expose_value=exposed, metavar="N",
+            help="Refuse rasters that declare more pixels than this; 100,000,000,000 by default.",
+        ),
+        click.option(
+            "--max-block", callback=_note_limit, expose_value=exposed, metavar="SIZE",
+            help="Refuse rasters whose blocks are larger than this when decoded; 256MiB by default.",
+        ),
+    )  # fmt: skip
+
+
+def limits(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What rasters may declare, for commands that read no scenes; `reading` has it for the others."""
+    for option in reversed(_limits(exposed=False)):
+        function = option(function)
+    return function
 
 
 _READING = (
@@ -197,18 +253,7 @@ _READING = (
         show_default=True, help="How a stack or mosaic lays values on another grid.",
     ),
     click.option("--allow-remote", is_flag=True, help="Let a VRT read URLs and files outside of its folder."),
-    click.option(
-        "--allow-driver", callback=split_names, metavar="NAMES",
-        help="Drivers of GDAL, such as ENVI, that may open what is no GeoTIFF, JPEG 2000, VRT, PNG or netCDF.",
-    ),
-    click.option(
-        "--max-pixels", type=click.IntRange(min=1), metavar="N",
-        help="Refuse files that declare more pixels than this; 100,000,000,000 by default.",
-    ),
-    click.option(
-        "--max-block", callback=_bytes, metavar="SIZE",
-        help="Refuse files whose blocks are larger than this when decoded; 256MiB by default.",
-    ),
+    *_limits(exposed=True),
 )  # fmt: skip
 
 

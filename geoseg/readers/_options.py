@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypedDict
 
-from geoseg.limits import MAX_BLOCK, MAX_PIXELS, Limits
+from geoseg.limits import Limits
+from geoseg.raster import current_limits
 
 JOINS = ("stack", "mosaic")
 NODATA_RULES = ("any", "all")
@@ -47,8 +48,9 @@ def limits_of(options: ReadOptions) -> Limits:
     Raises:
         OptionError: a limit or a driver that cannot be.
     """
+    usual = current_limits()
     return Limits(
-        options.get("max_pixels") or MAX_PIXELS,
-        options.get("max_block") or MAX_BLOCK,
-        tuple(options.get("allow_driver") or ()),
+        options.get("max_pixels") or usual.max_pixels,
+        options.get("max_block") or usual.max_block,
+        tuple(options.get("allow_driver") or usual.drivers),
     )
