@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import threading
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from rasterio.enums import Compression, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
+from geoseg.documents import parse_json
 from geoseg.errors import GeosegError, LegendError, MapError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_CLASSES, MAX_ID, Legend
@@ -236,7 +236,7 @@ def tagged_legend(dataset: rasterio.DatasetReader, path: Path, error: type[Geose
     if text is None:
         return None
     try:
-        return Legend.from_dict(json.loads(text))
+        return Legend.from_dict(parse_json(text))
     except (ValueError, LegendError) as cause:
         raise error(f"{path}: its tag {LEGEND_TAG} is not a legend: {cause}") from cause
 

@@ -19,7 +19,9 @@ from geoseg.model import read_spec
 from geoseg.raster import is_raster, open_raster
 from geoseg.readers import ReadOptions, Words, find_source, limits_of, open_scene
 from geoseg.scene import Scene
-from geoseg.vector import read_vector
+from geoseg.vector import LINE_FORMATS, XML_FORMATS, read_vector
+
+_VECTORS = {".gpkg", ".geojson", ".parquet", ".fgb", ".shp", *XML_FORMATS, *LINE_FORMATS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def _one(path: str | Path, reading: ReadOptions) -> Info:
     if (
         os.path.isfile(path)  # noqa: PTH113
         and not is_raster(local)
-        and local.suffix.lower() in {".gpkg", ".geojson", ".parquet", ".fgb", ".shp"}
+        and local.suffix.lower() in _VECTORS
     ):
         return Info(str(path), "vector", _vector_facts(local))
     with open_raster(path, allow_remote=reading.get("allow_remote", False), limits=limits_of(reading)) as dataset:

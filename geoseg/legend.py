@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.documents import parse_toml
 from geoseg.errors import LegendError
 
 IGNORE = 255
@@ -198,10 +198,10 @@ def read_legend(path: Path) -> Legend:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise LegendError(f"{path}: a legend of more than {MAX_BYTES} bytes; a legend lists classes only")
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise LegendError(f"{path}: cannot read the legend: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise LegendError(f"{path}: not a TOML file: {error}. A legend has a [[class]] table per class") from error
     if set(tables) != {"class"}:
         raise LegendError(

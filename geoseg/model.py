@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import BandMismatchError, GeosegError, ModelError, OutputError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
@@ -167,7 +168,7 @@ class ModelSpec:
             ModelError: not a description this geoseg can use.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             found = values.pop("format")
             if found > FORMAT:
                 raise ModelError(
@@ -180,7 +181,7 @@ class ModelSpec:
             spec._require_sense()
         except ModelError:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError, GeosegError) as error:
+        except (*UNSOUND, GeosegError) as error:
             raise ModelError(f"{name}: its description cannot be used: {first_line(error)}; train it again") from error
         return spec
 
@@ -238,14 +239,14 @@ def read_spec(path: str | Path) -> ModelSpec:
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= min(MAX_HEADER, size - 8):
                 raise ModelError(f"{path}: is not a safetensors file; give a model that geoseg train made")
-            header = json.loads(file.read(length))
+            header = parse_json(file.read(length))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         if 8 + length + max(ends, default=0) != size:
             raise ModelError(f"{path}: is truncated; copy it again")
         text = header.get("__metadata__", {}).get(KEY)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except UNSOUND as error:
         raise ModelError(f"{path}: is not a safetensors file; give a model that geoseg train made") from error
     if text is None:
         raise ModelError(f"{path}: holds weights but no description by geoseg; give a model that geoseg train made")
@@ -263,16 +264,18 @@ def load_model(path: str | Path) -> Model:
     from safetensors.torch import load_file
 
     from geoseg.models import build
+    from geoseg.models._bounded import BoundedWeights
 
     spec = read_spec(path)
     try:
         weights = load_file(path)
         _require_whole(weights, path)
-        network = build(spec.architecture, len(spec.bands), len(spec.legend), **spec.options)
+        with BoundedWeights(Path(path).stat().st_size):
+            network = build(spec.architecture, len(spec.bands), len(spec.legend), **spec.options)
         network.load_state_dict(weights)
     except ModelError:
         raise
-    except (RuntimeError, SafetensorError, GeosegError, TypeError) as error:
+    except (RuntimeError, SafetensorError, GeosegError, OSError, *UNSOUND) as error:
         raise ModelError(f"{path}: its weights do not fit {spec.architecture}: {first_line(error)}") from error
     return Model(str(path), spec, network.eval())
 

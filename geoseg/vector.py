@@ -163,7 +163,7 @@ def _refuse_other_xml(path: Path, head: bytes, error: type[GeosegError]) -> None
     parser.StartDoctypeDeclHandler = lambda name, *_: entities.append(name)
     try:
         parser.Parse(head, False)
-    except expat.ExpatError as cause:
+    except (expat.ExpatError, LookupError, ValueError) as cause:  # an encoding that nobody knows is no ExpatError
         raise error(f"{path}: is not sound XML: {cause}; save it as a GeoPackage first") from cause
     root = roots[0].rpartition(":")[2].lower() if roots else ""
     fits = root in {"kml", "gpx"} or (path.suffix.lower() == ".gml" and root.endswith("collection"))

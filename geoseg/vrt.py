@@ -56,7 +56,7 @@ def vrt_sources(path: Path, error: type[GeosegError]) -> list[VrtSource]:
         raise error(f"{path}: declares XML entities, which no VRT needs; make it anew with 'gdalbuildvrt'")
     try:
         root = ElementTree.fromstring(text)  # noqa: S314 - entities are refused above, the size is bounded
-    except ElementTree.ParseError as cause:
+    except (ElementTree.ParseError, LookupError, ValueError) as cause:  # an encoding that nobody knows is no ParseError
         raise error(f"{path}: is not a VRT: {cause}; make it anew with 'gdalbuildvrt'") from cause
     if root.tag.lower() != "vrtdataset":
         raise error(f"{path}: is not a VRT of GDAL but <{root.tag}>; make it with 'gdalbuildvrt'")

@@ -15,28 +15,30 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import geopandas as gpd
 import numpy as np
-from filelock import FileLock, Timeout
 
 from geoseg import __version__
 from geoseg.assessment import baseline
 from geoseg.assessment.compare import Regions, compare
 from geoseg.assessment.evaluate import EvaluateResult, Pair, evaluate_pairs
 from geoseg.assessment.pixel_map import PixelMap
-from geoseg.chips.cutter import safe
 from geoseg.chips.dataset import labelled_pixels
 from geoseg.chips.index import ChipIndex, read_index
 from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
 from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
-from geoseg.errors import OutputError, OutputExistsError
+from geoseg.disk import LOCK, fresh_file, locked
+from geoseg.documents import UNSOUND, checked, parse_json
+from geoseg.errors import OutputExistsError
 from geoseg.legend import Legend
-from geoseg.output import fingerprint, refuse_existing, refuse_foreign
+from geoseg.names import plain_name
+from geoseg.output import fingerprint, give_up, refuse_existing, refuse_foreign
 from geoseg.prediction.predict import predict
 from geoseg.readers import Source
+from geoseg.training.checkpoint import Checkpoints
 from geoseg.training.fit import beside as beside_model
 from geoseg.training.fit import train
 from geoseg.vectors.vectorize import vectorize
@@ -85,6 +87,7 @@ def run(
     simplify: float = 1.0,
     polygons: str = ".gpkg",
     device: str = "auto",
+    jobs: int = 1,
     seed: int = 0,
     overwrite: bool = False,
     **inputs: Unpack[InputOptions],
@@ -100,6 +103,7 @@ def run(
         simplify: tolerance of the polygons, in pixels.
         polygons: extension of the polygon files: .gpkg, .geojson, .parquet or .fgb.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        jobs: processes that cut chips; 0 for one per core. What comes out is the same for any number.
         seed: of everything drawn at random.
         overwrite: begin anew when the folder holds another run.
         **inputs: how scenes and labels are read, see `geoseg.chips.pairs.InputOptions`.
@@ -131,19 +135,19 @@ def run(
         files.append(legend)
     with _Steps.open(output, given, files, overwrite) as steps:
         chips, model, report = output / "chips", output / "model.safetensors", output / "report"
-        work: Callable[[], object] = partial(
-            tile, paths, labels, chips, seed=seed, overwrite=True, **inputs, **(tiling or {})
+        work: Callable[..., object] = partial(
+            tile, paths, labels, chips, jobs=jobs, seed=seed, **inputs, **(tiling or {})
         )
         steps.do("tile", work, chips)
         # What was begun by this very run goes on; `train` tells by its settings and chips.
-        learn = partial(train, seed=seed, device=device, overwrite=True, resume=True, **(training or {}))
+        learn = partial(train, seed=seed, device=device, resume=True, **(training or {}))
         steps.do("train", partial(learn, chips, model), model, *(output / name for name in beside_model(model)))
         index = read_index(chips)
         maps, layers = _output_names(output, [pair.source for pair in pairs], polygons)
         for pair, target, layer in zip(pairs, maps, layers, strict=True):
-            work = partial(predict, model, pair.scene, target, device=device, overwrite=True)
+            work = partial(predict, model, pair.scene, target, device=device)
             steps.do(f"predict {target.name}", work, target, *(target.parent / name for name in beside_map(target)))
-            work = partial(vectorize, target, layer, simplify=simplify, overwrite=True)
+            work = partial(vectorize, target, layer, simplify=simplify)
             steps.do(f"vectorize {layer.name}", work, layer)
         judged_on, split = _judge(index)
         scores = evaluate_pairs(
@@ -151,10 +155,10 @@ def run(
             report,
             baseline={"per pixel": _baseline(index, pairs, split)},
             model=model,
-            overwrite=True,
+            overwrite=steps.begin(report),
             **labelling(inputs),
         )
-        steps.finish(asdict(scores), report)
+        steps.finish(asdict(scores))
     return RunResult(
         str(output),
         tuple(map(str, maps)),
@@ -164,6 +168,17 @@ def run(
         scores,
         time.monotonic() - start,
     )
+
+
+class _State(TypedDict):
+    """How far a run is."""
+
+    version: str
+    key: str
+    options: dict[str, Any]
+    files: list[str]
+    done: list[str]
+    scores: dict[str, Any] | None
 
 
 class _Steps:
@@ -179,7 +194,7 @@ class _Steps:
                 raise OutputExistsError(f"{folder} holds {what}; choose another name or give --overwrite")
             if state is not None:
                 _remove(folder, state["files"])
-            state = {"version": __version__, "key": key, "options": given, "files": [], "done": [], "scores": None}
+            state = _State(version=__version__, key=key, options=given, files=[], done=[], scores=None)
         self._state = state
         self._save()
 
@@ -199,43 +214,40 @@ class _Steps:
             folder.mkdir()
         elif not folder.is_dir():
             raise OutputExistsError(f"{folder} is a file; choose a folder that does not exist yet")
-        lock = FileLock(folder / ".lock", timeout=0)
         try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputError(f"{folder}: another run is at work in it; wait for it or choose another name") from error
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
-        try:
-            yield cls(folder, key, given, overwrite)
+            with locked(folder, folder):
+                yield cls(folder, key, given, overwrite)
         finally:
-            lock.release()
-            (folder / ".lock").unlink(missing_ok=True)
             if is_new:
                 _leave_no_beginning(folder)
 
-    def do(self, name: str, work: Callable[[], object], *files: Path) -> None:
+    def begin(self, *files: Path) -> bool:
+        """Note files that are about to be made; True where they are this run's own, made before it was cut off."""
+        # Noted before they are made, so that whoever begins anew knows what to take away.
+        fresh = [file.relative_to(self._folder).as_posix() for file in files]
+        ours = set(fresh) <= set(self._state["files"])
+        if not ours:
+            self._state["files"] += fresh
+            self._save()
+        return ours
+
+    def do(self, name: str, work: Callable[..., object], *files: Path) -> None:
         """Do a step that makes `files`, unless it is complete."""
         if name in self._state["done"]:
             logger.info("%s: done before", name)
             return
-        # Noted before they are made, so that whoever begins anew knows what to take away.
-        self._state["files"] += [file.relative_to(self._folder).as_posix() for file in files]
-        self._save()
-        logger.info("%s", work())
+        logger.info("%s", work(overwrite=self.begin(*files)))
         self._state["done"].append(name)
         self._save()
 
-    def finish(self, scores: dict[str, Any], *files: Path) -> None:
-        """Note that all is complete, with the last of its files."""
-        self._state["files"] += [file.relative_to(self._folder).as_posix() for file in files]
+    def finish(self, scores: dict[str, Any]) -> None:
+        """Note that all is complete."""
         self._state["scores"] = scores
         self._save()
 
     def _save(self) -> None:
-        fresh = self._folder / FRESH
-        fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
-        fresh.replace(self._folder / STATE)
+        with fresh_file(self._folder / STATE) as fresh:
+            fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
 
 
 def _leave_no_beginning(folder: Path) -> None:
@@ -245,17 +257,16 @@ def _leave_no_beginning(folder: Path) -> None:
         folder.rmdir()
 
 
-def _previous(folder: Path) -> dict[str, Any] | None:
+def _previous(folder: Path) -> _State | None:
     """The state of the run that the folder holds, None for an empty folder."""
     path = folder / STATE
     if not path.exists():
-        if any(entry.name not in {".lock", FRESH} for entry in folder.iterdir()):
+        if any(entry.name not in {LOCK, FRESH} for entry in folder.iterdir()):
             raise OutputExistsError(f"{folder} holds files that geoseg run did not make; choose another name")
         return None
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        return {name: state[name] for name in ("version", "key", "options", "files", "done", "scores")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return checked(_State, parse_json(path.read_bytes()))
+    except (OSError, *UNSOUND) as error:
         raise OutputExistsError(f"{path}: cannot be read, so the run cannot go on; choose another name") from error
 
 
@@ -263,13 +274,23 @@ def _remove(folder: Path, files: list[str]) -> None:
     """Take away what an earlier run made, and nothing that lies elsewhere."""
     for name in files:
         path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
+        try:
+            place = path.resolve()
+            path.is_dir()
+        except (OSError, ValueError) as error:
+            raise OutputExistsError(
+                f"{folder / STATE}: lists what is no name of a file; choose another name"
+            ) from error
+        if not place.is_relative_to(folder.resolve()) or place == folder.resolve():
             raise OutputExistsError(f"{folder / STATE}: lists {name}, which is not in the folder; choose another name")
         if path.is_dir() and not path.is_symlink():
             refuse_foreign(path)
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+        # What the earlier run had begun.
+        give_up(path)
+        Checkpoints(path, "", {}).discard()
 
 
 def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[list[Path], list[Path]]:
@@ -277,7 +298,7 @@ def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[l
         return [output / "map.tif"], [output / f"map{extension}"]
     for folder in ("maps", "polygons"):
         (output / folder).mkdir(exist_ok=True)
-    stems = [safe(scene.stem) for scene in scenes]
+    stems = [plain_name(scene.stem) for scene in scenes]
     unique = len(set(stems)) == len(stems)
     names = stems if unique else [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
     return [output / "maps" / f"{name}.tif" for name in names], [

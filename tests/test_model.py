@@ -1,4 +1,5 @@
 import json
+import resource
 import struct
 from dataclasses import replace
 
@@ -173,3 +174,16 @@ def test_context_follows_from_the_reach(saved):
     assert seeing_all.context == "global"
     assert seeing_all.sees == "the whole window"
     assert "90 with --global-context chip" in replace(seeing_all, agreeing_reach={"scene": 60, "chip": 90}).sees
+
+
+@pytest.mark.parametrize("options", [{"width": 2**20}, {"width": 30_000}, {"width": 8, "depth": 10**9}, {"width": []}])
+def test_a_description_takes_no_more_memory_than_its_file_is_large(tmp_path, options):
+    """The weights of `width` 30,000 would fill the memory of a workstation before anybody saw that they do not fit."""
+    network = build("unet_compact", 2, 3, width=4)
+    spec = replace(model_of(network, 2, 3).spec, architecture="unet_compact", options=options)
+    path = tmp_path / "model.safetensors"
+    write_model(path, spec, network.state_dict())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match="its weights do not fit unet_compact"):
+        load_model(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_500_000  # kilobytes

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.assessment.estimates import ClassEstimate, Estimate, Interval, Stratum
 from geoseg.assessment.matching import STRANGER
 from geoseg.assessment.samples import Samples, Strata, map_at
-from geoseg.assessment.scores import ClassEstimate, Estimate, Interval, MapArea, Stratum
+from geoseg.assessment.scores import MapArea
 from geoseg.assessment.stratified import Estimates, olofsson, stehman
 from geoseg.class_raster import ClassRaster
 from geoseg.confusion import Accuracy

@@ -16,9 +16,9 @@ from geoseg.assessment.judge import Judgement, Options, Pair, judge, refuse_othe
 from geoseg.assessment.matching import open_reference
 from geoseg.assessment.provenance import Provenance, provenance
 from geoseg.assessment.report import MOST_PICTURES, Judged, Report, write_report
+from geoseg.assessment.results import EvaluateResult, RivalScore
 from geoseg.assessment.rival import pixel_rival
 from geoseg.assessment.samples import sample_field
-from geoseg.assessment.scores import EvaluateResult, RivalScore
 from geoseg.assessment.worst import worst_places
 from geoseg.class_raster import ClassRaster, open_class_raster
 from geoseg.confusion import Accuracy

@@ -18,9 +18,11 @@ from geoseg.assessment.compare import Comparison, Counts, Regions, compare
 from geoseg.assessment.estimate import estimate
 from geoseg.assessment.matching import MatchedLabels, MatchedMap, matched_map, open_reference, told
 from geoseg.assessment.mcnemar import PairTally
+from geoseg.assessment.polygon_scores import PolygonScores
 from geoseg.assessment.preview import LONGEST
+from geoseg.assessment.results import MapScores, McNemar
 from geoseg.assessment.samples import read_samples
-from geoseg.assessment.scores import Boundary, GroupScores, MapArea, MapScores, McNemar, PolygonScores
+from geoseg.assessment.scores import Boundary, GroupScores, MapArea
 from geoseg.assessment.sight import Tally
 from geoseg.class_raster import ClassRaster
 from geoseg.errors import LabelError, MapError, OptionError

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.assessment.matching import MatchedMap
-from geoseg.assessment.scores import McNemar
+from geoseg.assessment.results import McNemar
 from geoseg.assessment.sight import Sight
 from geoseg.errors import OptionError
 from geoseg.legend import IGNORE

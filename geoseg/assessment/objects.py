@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.assessment.scores import PolygonScore, PolygonScores
+from geoseg.assessment.polygon_scores import PolygonScore, PolygonScores
 from geoseg.assessment.sight import Sight
 from geoseg.compiled import compiled
 from geoseg.connected import NONE, join, label_faces, number_roots

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from geoseg.class_raster import LEGEND_TAG
+from geoseg.documents import parse_json
 from geoseg.errors import ModelError
 from geoseg.model import ModelSpec, read_spec
 from geoseg.raster import open_raster
@@ -91,8 +92,8 @@ def _beside(map_path: Path, named: str | None) -> tuple[Path | None, str]:
 def _object(text: str) -> dict[str, Any] | None:
     """A JSON object, None for anything else."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 

@@ -21,7 +21,7 @@ from geoseg.assessment.figures import Curves
 from geoseg.assessment.overlay import overlay
 from geoseg.assessment.preview import LONGEST
 from geoseg.assessment.provenance import Provenance
-from geoseg.assessment.scores import EvaluateResult, MapScores, plain
+from geoseg.assessment.results import EvaluateResult, MapScores, plain
 from geoseg.assessment.worst import Spot
 from geoseg.confusion import Accuracy, confusion_rows
 from geoseg.legend import Legend

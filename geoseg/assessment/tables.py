@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from geoseg.assessment.scores import (
-    Calibration,
-    Estimate,
-    EvaluateResult,
-    GroupScores,
-    Interval,
-    McNemar,
-    PolygonScores,
-    Scores,
-)
+from geoseg.assessment.estimates import Estimate, Interval
+from geoseg.assessment.polygon_scores import PolygonScores
+from geoseg.assessment.results import EvaluateResult, McNemar
+from geoseg.assessment.scores import Calibration, GroupScores, Scores
 
 _LONGEST = 32
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from geoseg.assessment.scores import Interval, Score
+from geoseg.assessment.estimates import Interval
+from geoseg.assessment.scores import Score
 from geoseg.assessment.worst import Spot
 
 DASH = "\N{EN DASH}"

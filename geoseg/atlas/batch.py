@@ -16,7 +16,7 @@ from geoseg.atlas.globe import wrapped
 from geoseg.atlas.plan import Planner, RegionJob, RegionPlan
 from geoseg.atlas.regions import Region
 from geoseg.atlas.state import DONE, FAILED, NO_DATA, NO_SCENE, REGIONS, RUNNING, WAITING, Outcome, Table, earlier
-from geoseg.atlas.tasks import BlockResult, Recipe, RegionResult, read_note
+from geoseg.atlas.tasks import BlockResult, Recipe, RegionResult, read_made
 
 logger = logging.getLogger(__name__)
 
@@ -135,14 +135,13 @@ def _known(folder: Path, plan: RegionPlan, before: Outcome | None, recipe: Recip
     fresh.megapixels = plan.megapixels
     if not plan.scenes:
         return replace(fresh, state=NO_SCENE, megapixels=0.0)
-    item = read_note(folder / REGIONS / plan.region.slug / f"{plan.region.slug}.json")
-    properties = (item or {}).get("properties", {})
+    made = read_made(folder / REGIONS / plan.region.slug)
     same = before is not None and before.key == plan.key
-    if properties.get("geoseg:key") == plan.key and not (recipe.strict and properties["geoseg:left_out"]):
+    if made is not None and made.key == plan.key and not (recipe.strict and made.left_out):
         done = before if before is not None and same and before.state == DONE else fresh
-        pixels = sum(properties["geoseg:pixels"].values())
+        pixels = sum(made.pixels.values())
         done = replace(done, name=plan.region.name, state=DONE, why="", megapixels=pixels / 1e6)
-        done.left_out = properties["geoseg:left_out"]
+        done.left_out = made.left_out
         _name_files(done, recipe)
         return done
     if before is not None and same and before.state == NO_DATA:

@@ -169,6 +169,9 @@ class Engine:
             result = future.result()
         except Exception as error:
             return self._failed(task, error, listener)
+        finally:
+            # One that failed is held by the traceback it raised, and would stay with the scheduler till the end.
+            future.release()
         if task.number is None:
             run.over = True
             listener.done(run.job, result)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geoseg.atlas.items import item_of
-from geoseg.atlas.tasks import FinishTask, RegionResult, read_note
+from geoseg.atlas.tasks import FinishTask, RegionResult, read_made
 from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
@@ -46,7 +46,8 @@ def finish_region(task: FinishTask) -> RegionResult:
     if not blocks.any_valid():
         return RegionResult(time.monotonic() - start, 0)
     grid, slug = task.place.lattice.grid(task.place.window), task.place.slug
-    with new_output(task.target, overwrite=True) as workspace:
+    files = [known for ref in task.place.scenes for known in ref.files]
+    with new_output(task.target, overwrite=True, sources=files) as workspace:
         folder = workspace.main
         folder.mkdir()
         tags: dict[str, object] = {
@@ -70,13 +71,11 @@ def finish_region(task: FinishTask) -> RegionResult:
 
 def _made_before(task: FinishTask) -> RegionResult | None:
     """The result of a region that is done: dask does a task again when the worker that held its result dies."""
-    item = read_note(task.target / f"{task.place.slug}.json")
-    properties = {} if item is None else item["properties"]
-    if properties.get("geoseg:key") != task.place.key:
+    made = read_made(task.target)
+    if made is None or made.key != task.place.key:
         return None
     shutil.rmtree(task.place.work, ignore_errors=True)
-    pixels = sum(properties["geoseg:pixels"].values())
-    return RegionResult(properties["geoseg:seconds"], pixels, properties["geoseg:area_m2"])
+    return RegionResult(made.seconds, sum(made.pixels.values()), made.area_m2)
 
 
 class _Blocks:

@@ -16,6 +16,7 @@ import shapely
 from rasterio.windows import Window
 
 from geoseg.atlas.globe import in_degrees, lonlat_boxes
+from geoseg.disk import Stamp, stamps
 from geoseg.errors import GeosegError, OptionError, SceneError
 from geoseg.grid import Grid
 from geoseg.model import ModelSpec
@@ -66,6 +67,7 @@ class SceneRef:
         places: which of its bands the model takes, in the model's order.
         mask: place and values of the band that says what does not count.
         stamp: what tells it from a scene of the same name with other pixels.
+        files: what it is made of, as it was then.
         times: first and last moment it was taken, as RFC 3339; that of its file where nobody says.
         outline: in longitude and latitude, unwrapped.
     """
@@ -75,6 +77,7 @@ class SceneRef:
     places: tuple[int, ...]
     mask: tuple[int, tuple[int, ...]] | None
     stamp: str
+    files: tuple[Stamp, ...]
     times: tuple[str, str]
     outline: shapely.Geometry = field(compare=False)
 
@@ -205,7 +208,7 @@ def _looked_at(
         {"grid": [scene.grid.crs.to_wkt(), *scene.grid.transform], "places": places, "mask": masked}, opener.files
     )
     times = candidate.times or _file_times(opener.files)
-    return SceneRef(opener, scene.grid, places, masked, stamp, times, outline)
+    return SceneRef(opener, scene.grid, places, masked, stamp, stamps(opener.files), times, outline)
 
 
 def _places(

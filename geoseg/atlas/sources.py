@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import shapely
 from geoseg.atlas.globe import in_degrees, unwrapped
 from geoseg.atlas.scenes import Candidate
 from geoseg.atlas.search import PREFIX, search
+from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import OptionError, SceneError
 from geoseg.raster import is_raster, is_remote
 from geoseg.readers import ReadOptions, Source, Words, find_sources
@@ -126,10 +126,10 @@ def _items(path: Path, assets: tuple[str, ...] | None, reading: ReadOptions) -> 
     try:
         if path.stat().st_size > _MOST_JSON:
             raise SceneError(f"{path}: is larger than any item collection; split it")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes())
         features = found["features"] if found.get("type") == "FeatureCollection" else [found]
         items = [item for item in features if item.get("type") == "Feature" and isinstance(item.get("assets"), dict)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, *UNSOUND) as error:
         raise SceneError(f"{path}: is not a STAC item collection: {type(error).__name__}; give a FeatureCollection of "
                          "items with assets") from error  # fmt: skip
     if not items:

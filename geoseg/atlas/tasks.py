@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rasterio.windows import Window
 
 from geoseg.atlas.lattice import Cutting, Lattice
 from geoseg.atlas.scenes import SceneRef
+from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.prediction.context import GlobalContext
 
 OUTLINE = "outline.wkb"
@@ -163,10 +163,37 @@ class RegionResult:
     areas: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the STAC item of a finished region says that geoseg goes by.
+
+    Attributes:
+        key: what makes two maps of it the same work.
+        pixels, area_m2: of each class.
+        seconds: putting it together took.
+        left_out: what was wrong with scenes, by name.
+    """
+
+    key: str
+    pixels: dict[str, int]
+    area_m2: dict[str, float]
+    seconds: float
+    left_out: dict[str, str]
+
+
+def read_made(folder: Path) -> Made | None:
+    """What a region's folder says of itself, None where there is no item in it that geoseg could have written."""
+    try:
+        properties = (read_note(folder / f"{folder.name}.json") or {})["properties"]
+        return checked(Made, {name: properties[f"geoseg:{name}"] for name in Made.__dataclass_fields__})
+    except UNSOUND:
+        return None
+
+
 def read_note(path: Path) -> dict[str, Any] | None:
     """A JSON object that was written down, None where there is none that is whole."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import shapely
+from pandas.api.types import is_integer_dtype
 
+from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import ChipError, LeakError, LegendError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
@@ -129,7 +131,7 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
         text = (folder / DESCRIPTION).read_text(encoding="utf-8")
         if len(text) > MAX_BYTES:
             raise ChipError(f"{folder / DESCRIPTION}: is larger than {MAX_BYTES} bytes; it was not made by geoseg tile")
-        description = json.loads(text)
+        description = parse_json(text)
         if description["format"] > FORMAT:
             raise ChipError(
                 f"{folder}: was made by a newer geoseg (chip format {description['format']}); update geoseg"
@@ -151,14 +153,29 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
         missing = {*COLUMNS, *SIZES, *count_columns(index.legend)} - set(frame.columns)
         if missing:
             raise ChipError(f"{folder / INDEX}: has no column {sorted(missing)[0]!r}; make the chips again")
+        _require_sense(frame, count_columns(index.legend))
     except FileNotFoundError as error:
         raise ChipError(f"{folder}: is not a chip folder (no {DESCRIPTION}); make one with 'geoseg tile'") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, LegendError) as error:
+    except (OSError, LegendError, *UNSOUND) as error:
         raise ChipError(f"{folder}: its index cannot be read: {first_line(error)}; make the chips again") from error
     check_leaks(frame, gap, str(folder))
     if fold is not None:
         frame["split"] = np.where(frame["split"] == f"fold_{fold}", "val", "train")
     return index
+
+
+def _require_sense(frame: gpd.GeoDataFrame, counts: list[str]) -> None:
+    """Raise ValueError for a table that `geoseg tile` could not have written."""
+    for name in ("scene", "row", "col", "height", "width", *SIZES, *counts):
+        least = 1 if name in ("height", "width") else 0
+        if not is_integer_dtype(frame[name]) or (frame[name] < least).any():
+            raise ValueError(f"its column '{name}' holds other things than whole numbers from {least}")
+    for name in ("image", "label", "split"):
+        if not all(isinstance(text, str) for text in frame[name]):
+            raise ValueError(f"its column '{name}' holds other things than texts")
+    for name in (*frame["image"], *frame["label"]):
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts or "\0" in name:
+            raise ValueError(f"it names {name[:80]!r}, which is not in its folder")
 
 
 def _of_fold(description: dict[str, Any], fold: int | None, folder: Path) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,9 @@ from rasterio.windows import Window
 
 from geoseg.chips.index import ChipIndex, ChipRow
 from geoseg.class_raster import ClassRaster
+from geoseg.documents import UNSOUND, checked
 from geoseg.errors import ChipError, GeosegError
-from geoseg.labels import Labels, open_labels
+from geoseg.labels import LabelOptions, Labels, open_labels
 from geoseg.legend import IGNORE
 from geoseg.output import fingerprint
 from geoseg.readers import Source, open_scene
@@ -71,6 +72,16 @@ class _ChipFiles:
         return self.read(chip)[2]
 
 
+class _Origin(TypedDict):
+    """What chips.json says of the scenes and labels of virtual chips."""
+
+    sources: list[dict[str, Any]]
+    label_files: list[str]
+    label_fields: list[str | None]
+    label_options: dict[str, Any]
+    fingerprint: str
+
+
 @dataclass(frozen=True)
 class _VirtualChips:
     """Chips that are windows of scenes, labels of which lie in files of their own."""
@@ -80,12 +91,16 @@ class _VirtualChips:
 
     @classmethod
     def of(cls, index: ChipIndex) -> _VirtualChips:
-        origin = index.origin
         try:
+            origin = checked(_Origin, index.origin)
             sources = tuple(Source.from_dict(values) for values in origin["sources"])
+            checked(LabelOptions, origin["label_options"])
             files = [file for source in sources for file in source.files]
             files += [*dict.fromkeys(origin["label_files"])]
-        except (KeyError, TypeError, ValueError) as error:
+            numbers = index.frame["scene"]
+            if not len(sources) == len(origin["label_files"]) == len(origin["label_fields"]) > numbers.max():
+                raise ValueError("it names other scenes than its labels or chips are of")
+        except UNSOUND as error:
             raise ChipError(
                 f"{index.folder}: its chips.json does not say where its scenes are; make it again"
             ) from error

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from geoseg.documents import parse_toml
 from geoseg.errors import GeosegError
 from geoseg.registry import suggestion
 
@@ -67,13 +67,19 @@ class Command(click.Command):
                 raise
             _say(f"Stopped; {self._again}")
             ctx.exit(130)
-        except MemoryError as error:
-            if debug:
+        except (MemoryError, ImportError, OSError, RuntimeError) as error:
+            if debug or not _is_want_of_memory(error):
                 raise
-            _say(f"Error: out of memory: {error or 'nothing was left'}; use smaller windows or chips")
+            _say(f"Error: out of memory: {str(error) or 'nothing was left'}; use smaller windows or chips")
             ctx.exit(1)
         finally:
             progress.enable(False)
+
+
+def _is_want_of_memory(error: BaseException) -> bool:
+    """True for what libraries raise when there is no memory: the loader of their own code, torch, threads."""
+    words = ("failed to map segment", "allocate memory", "not enough memory", "out of memory", "can't start new thread")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 @contextmanager
@@ -300,7 +306,7 @@ def read_config(path: str, group: click.Group, ctx: click.Context) -> dict[str, 
             raise click.UsageError(f"{path}: is not a regular file; a TOML file is needed")
         if Path(path).stat().st_size > _MOST_CONFIG:
             raise click.UsageError(f"{path}: is larger than {_MOST_CONFIG:,} bytes; a configuration lists options only")
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = parse_toml(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{path}: cannot be read as TOML: {error}") from error
     defaults: dict[str, Any] = {}

@@ -61,6 +61,10 @@ from geoseg.cli import options
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Make nothing; try some windows and say what the map would take.")
 @options.device
+@click.option(
+    "--devices", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+    help="Map a scene with N GPUs, or with --device cpu in N processes that share the cores and the memory.",
+)  # fmt: skip
 @options.output
 @options.overwrite
 @options.json_

@@ -34,16 +34,17 @@ def parse_memory(text: str) -> int:
     return parse_bytes(text, "memory")
 
 
-def for_windows(memory: int | None) -> int:
-    """Bytes that windows may take.
+def for_windows(memory: int | None, processes: int = 1) -> int:
+    """Bytes that windows of this process may take.
 
     Args:
-        memory: what the whole process may take; None for half of what is free on this machine, `MOST` at most, and
-            `LEAST` for windows whatever else the process holds.
+        memory: what all processes together may take; None for half of what is free on this machine, `MOST` at most for
+            each, and `LEAST` for its windows whatever else it holds.
+        processes: how many share the memory.
     """
     if memory is not None:
-        return memory - _taken() - ASIDE
-    return max(min(MOST, _taken() + _free() // 2) - _taken() - ASIDE, LEAST)
+        return memory // processes - _taken() - ASIDE
+    return max(min(MOST, _taken() + _free() // 2 // processes) - _taken() - ASIDE, LEAST)
 
 
 def keep_freed_memory() -> None:

@@ -63,7 +63,7 @@ class Seen:
 
 
 def fill(store: Store, job: Job, network: Network, bar: Bar, timing: Timing, probabilities: bool) -> None:
-    """Map what of a scene is not in its store yet.
+    """Map what of its rows is not in a store yet.
 
     Args:
         store: where the map is kept; what is complete in it stays.
@@ -74,11 +74,11 @@ def fill(store: Store, job: Job, network: Network, bar: Bar, timing: Timing, pro
         probabilities: keep them too.
     """
     layout = job.layout
-    bar.advance(store.done * layout.grid.width / 1e6)
     begun = store.done
+    bar.advance((begun - store.start) * layout.grid.width / 1e6)
     writer = Behind(timing)
     try:
-        for piece, block in _blocks(job, network, layout.row_at(begun), timing, probabilities):
+        for piece, block in _blocks(job, network, layout.rows_of(begun, store.stop), timing, probabilities):
             if block.rows.stop <= begun:
                 continue
             writer.do(lambda block=block: store.put(block))  # type: ignore[misc]
@@ -90,12 +90,12 @@ def fill(store: Store, job: Job, network: Network, bar: Bar, timing: Timing, pro
 
 
 def _blocks(
-    job: Job, network: Network, first_row: int, timing: Timing, probabilities: bool
+    job: Job, network: Network, window_rows: range, timing: Timing, probabilities: bool
 ) -> Iterator[tuple[Piece, Block]]:
     layout, classes = job.layout, len(job.spec.legend)
     fading = layout.fades or probabilities
-    blender = Blender(layout.rows, layout.cols, classes, first_row) if fading else None
-    for seen in ahead(read(job, layout.pieces(first_row)), timing):
+    blender = Blender(layout.rows, layout.cols, classes, window_rows.start) if fading else None
+    for seen in ahead(read(job, layout.pieces(window_rows)), timing):
         piece = seen.piece
         rows, cols = layout.rows.complete(piece.row), layout.cols.complete(piece.col)
         with timing.of("network"):

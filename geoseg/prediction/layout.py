@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -94,19 +95,29 @@ class WindowLayout:
         """True when windows share pixels."""
         return any(self.rows.halves) or any(self.cols.halves)
 
-    def pieces(self, first_row: int = 0) -> Iterator[Piece]:
-        """The windows row by row, from one of the rows on."""
+    def pieces(self, rows: range | None = None) -> Iterator[Piece]:
+        """The windows row by row, of all rows of windows or of some."""
         height, width = self.grid.core_shape
-        for row in range(first_row, len(self.rows)):
+        for row in range(len(self.rows)) if rows is None else rows:
             for col in range(len(self.cols)):
                 core = Window(col * width, row * height, width, height)
                 yield Piece(row, col, self.grid.window(core), self.rows.extent(row), self.cols.extent(col))
 
-    def row_at(self, done: int) -> int:
-        """The first row of windows that is needed when the pixel rows above `done` are complete."""
-        row = next((row for row in range(len(self.rows)) if self.rows.complete(row).stop > done), len(self.rows))
+    def rows_of(self, done: int, stop: int) -> range:
+        """The rows of windows that are needed for the pixel rows from `done` to `stop`, both at a row's end."""
+        ends = [self.rows.complete(row).stop for row in range(len(self.rows))]
+        first, last = bisect.bisect_right(ends, done), bisect.bisect_left(ends, stop) + 1
         # The row before holds its share of the fade.
-        return max(row - 1, 0) if self.fades and row < len(self.rows) else row
+        return range(max(first - 1, 0) if self.fades and first < last else first, last)
+
+    def bands(self, count: int) -> list[slice]:
+        """The pixel rows cut into at most `count` bands of as many rows of windows each, or nearly."""
+        count = min(count, len(self.rows))
+        cuts = [number * len(self.rows) // count for number in range(count + 1)]
+        return [
+            slice(self.rows.complete(first).start, self.rows.complete(after - 1).stop)
+            for first, after in itertools.pairwise(cuts)
+        ]
 
 
 def plan(grid: Grid, spec: ModelSpec, request: Request, cost: Callable[[int, int], int]) -> WindowLayout:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+import numpy.typing as npt
+
 from geoseg import progress
-from geoseg.chips.cutter import safe
 from geoseg.device import choose_device
 from geoseg.errors import OptionError
 from geoseg.model import Model
+from geoseg.names import plain_name
 from geoseg.output import Workspace, new_output, refuse_existing
 from geoseg.prediction.context import GlobalContext
 from geoseg.prediction.crf_options import CrfOptions
-from geoseg.prediction.engine import Network, fill
+from geoseg.prediction.engine import fill
 from geoseg.prediction.outputs import Outputs, write_outputs
 from geoseg.prediction.pipeline import Timing
-from geoseg.prediction.prepare import WINDOWS, Prepared, Settings, note_windows, prepare
+from geoseg.prediction.prepare import WINDOWS, Asked, Prepared, Settings, note_windows, prepare
 from geoseg.prediction.probe import estimate
 from geoseg.prediction.result import Estimate, PredictResult, shares_of
-from geoseg.prediction.seams import seam_score
+from geoseg.prediction.seams import SeamScore, seam_score
+from geoseg.prediction.share import keeps_probabilities, network_of, open_store, shared, sharing_cores
 from geoseg.prediction.store import Store
-from geoseg.prediction.turned import Turned
 from geoseg.readers import ReadOptions, Words, find_sources
 from geoseg.scene import Scene
 from geoseg.writers.geotiff import beside
@@ -50,6 +54,7 @@ def predict(
     aoi: str | Path | None = None,
     dst_crs: str | None = None,
     device: str = "auto",
+    devices: int = 1,
     check_seams: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
@@ -80,6 +85,8 @@ def predict(
         aoi: polygons; what lies outside has no data in the map.
         dst_crs: the CRS of the map, such as "EPSG:32632", where it is not the scene's.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        devices: processes that map bands of the scene at the same time: a GPU each, or with `device` "cpu" a share of
+            the cores and of `memory` each. A script that asks for several starts under `if __name__ == "__main__":`.
         check_seams: also map the middle of the scene in a single pass, or where that takes too much memory with other
             windows, and say how much of the seams shows.
         dry_run: make nothing; try some windows and say what the map would take.
@@ -94,23 +101,16 @@ def predict(
     outputs = Outputs(Path(output), _path(probabilities), _path(confidence), overwrite)
     smoothing = (CrfOptions() if crf else None) if isinstance(crf, bool) else crf
     settings = Settings(
-        window, margin, blend, memory, runtime, global_context, tta, smoothing, _path(aoi), dst_crs, device
+        window, margin, blend, memory, runtime, global_context, tta, smoothing, _path(aoi), dst_crs, device, devices
     )
-    ready = prepare(model, scene, outputs, settings, reading)
-    network: Network = Turned(ready.runtime) if tta else ready.runtime
-    if dry_run:
-        return estimate(str(output), ready.job, network, ready.runtime.name, bool(outputs.further), smoothing)
-    timing = Timing()
-    made = new_output(outputs.classes, overwrite=overwrite, beside=beside(outputs.classes), key=ready.key)
-    job = ready.job
-    with made as workspace:
-        store = _map(workspace, ready, network, bool(outputs.further), timing)
-        seams = seam_score(job, network, ready.largest) if check_seams else None
-        # What was found of the seams goes into the map, so that whoever judges it later can tell.
-        tags = ready.tags if seams is None else ready.tags | {"seams": seams.to_dict()}
-        with timing.of("writing"):
-            counts = write_outputs(workspace, outputs, store, job.scene.grid, job.spec.legend, tags)
-    seconds = time.monotonic() - start
+    asked = Asked(model, scene, outputs, settings, reading)
+    with sharing_cores(settings):
+        ready = prepare(asked)
+        if dry_run:
+            return _estimate(asked, ready)
+        timing = Timing()
+        counts, seams = _make(asked, ready, timing, check_seams)
+    seconds, job = time.monotonic() - start, ready.job
     return PredictResult(
         str(output),
         *job.scene.grid.shape,
@@ -141,7 +141,7 @@ def predict_all(
     folder = Path(folder)
     reading = {name: value for name, value in options.items() if name in ReadOptions.__annotations__}
     sources = find_sources(scenes, **reading)
-    names = [f"{safe(source.stem)}.tif" for source in sources]
+    names = [f"{plain_name(source.stem)}.tif" for source in sources]
     for name in names:
         if names.count(name) > 1:
             raise OptionError(f"{folder}: two scenes would both become {name}; map them one by one")
@@ -151,25 +151,61 @@ def predict_all(
         yield predict(model, list(source.paths), folder / name, **options)
 
 
-def _map(workspace: Workspace, ready: Prepared, network: Network, keep: bool, timing: Timing) -> Store:
+def _estimate(asked: Asked, ready: Prepared) -> Estimate:
+    outputs, settings = asked.outputs, asked.settings
+    further = bool(outputs.further)
+    found = estimate(str(outputs.classes), ready.job, network_of(ready), ready.runtime.name, further, settings.crf)
+    return replace(found, seconds=found.seconds / settings.devices, memory=found.memory * settings.devices)
+
+
+def _make(
+    asked: Asked, ready: Prepared, timing: Timing, check_seams: bool
+) -> tuple[npt.NDArray[np.int64], SeamScore | None]:
+    """Make the map, and what was asked for beside it; pixels per class index (256,), and how its seams show."""
+    outputs, job = asked.outputs, ready.job
+    made = new_output(
+        outputs.classes,
+        overwrite=outputs.overwrite,
+        beside=beside(outputs.classes),
+        key=ready.key,
+        sources=ready.sources,
+    )
+    with made as workspace:
+        store = _map(workspace, asked, ready, timing)
+        if asked.settings.crf is not None:
+            store = _refined(workspace, ready, asked.settings.crf, store, bool(outputs.further), timing)
+        seams = seam_score(job, network_of(ready), ready.largest) if check_seams else None
+        # What was found of the seams goes into the map, so that whoever judges it later can tell.
+        tags = ready.tags if seams is None else ready.tags | {"seams": seams.to_dict()}
+        with timing.of("writing"):
+            return write_outputs(workspace, outputs, store, job.scene.grid, job.spec.legend, tags), seams
+
+
+def _map(workspace: Workspace, asked: Asked, ready: Prepared, timing: Timing) -> Store:
     """Fill the store of a map, going on from what is in it."""
-    job, crf = ready.job, ready.settings.crf
+    job, folder, keeps = ready.job, workspace.scratch("map"), keeps_probabilities(asked)
     height, width = job.scene.grid.shape
-    megapixels, classes = height * width / 1e6, len(job.spec.legend)
-    wanted = keep or crf is not None
     note_windows(workspace.scratch(WINDOWS), job.layout)
-    store = Store(workspace.scratch("map"), height, width, classes if wanted else 0)
-    if 0 < store.done < height:
+    bands = job.layout.bands(asked.settings.devices)
+    store = open_store(ready, folder, keeps, bands[0])
+    if store.start < store.done < store.stop:
         logger.info("Going on at row %d of %d, where an earlier run of this command stopped", store.done, height)
-    with progress.bar("Predicting", megapixels, "MP") as bar:
-        fill(store, job, network, bar, timing, wanted)
-    if crf is None:
-        return store
+    megapixels = height * width / 1e6
+    with progress.bar("Predicting", megapixels, "MP") as bar, shared(asked, ready.given, folder, bands, bar) as others:
+        fill(store, job, network_of(ready), others, timing, keeps)
+        with timing.of("network"):
+            others.wait()
+    return store
+
+
+def _refined(workspace: Workspace, ready: Prepared, crf: CrfOptions, store: Store, keep: bool, timing: Timing) -> Store:
+    """The store of a map that is smoothed by its CRF."""
     from geoseg.prediction.smooth import smooth
 
-    refined = Store(workspace.scratch("refined"), height, width, classes if keep else 0)
-    with progress.bar("Smoothing", megapixels, "MP") as bar, timing.of("network"):
-        smooth(store, refined, job, crf, choose_device(ready.settings.device), bar)
+    refined = open_store(ready, workspace.scratch("refined"), keep)
+    grid = ready.job.scene.grid
+    with progress.bar("Smoothing", grid.height * grid.width / 1e6, "MP") as bar, timing.of("network"):
+        smooth(store, refined, ready.job, crf, choose_device(ready.settings.device), bar)
     return refined
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from geoseg import __version__
-from geoseg.device import choose_device
+from geoseg.device import choose_device, device_among
+from geoseg.disk import Stamp, fresh_file, stamps
+from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import BandMismatchError, OptionError
 from geoseg.grid import Grid, WindowGrid
 from geoseg.model import Model, ModelSpec, load_model, read_spec
 from geoseg.output import fingerprint, unfinished
-from geoseg.prediction.aoi import clipped
 from geoseg.prediction.budget import for_windows
 from geoseg.prediction.context import Context, GlobalContext, choose_context, scene_mean, settled
 from geoseg.prediction.crf_options import CrfOptions
@@ -46,6 +51,54 @@ class Settings:
     aoi: Path | None
     dst_crs: str | None
     device: str
+    devices: int = 1
+
+    @property
+    def threads(self) -> int | None:
+        """Of each process, None for what the runtime thinks best: processes on one CPU share its cores."""
+        return None if self.devices == 1 or self.device != "cpu" else max(1, (os.cpu_count() or 1) // self.devices)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All that `predict` was asked for, as it was; paths, where several processes are to know it.
+
+    Attributes:
+        model, scene: what maps what.
+        outputs: where the results go.
+        settings: how.
+        reading: how the scene is read.
+    """
+
+    model: str | Path | Model
+    scene: Words | Scene
+    outputs: Outputs
+    settings: Settings
+    reading: ReadOptions
+
+    def of_process(self, number: int) -> Settings:
+        """The settings of one of the processes that map the scene, with its own device.
+
+        Raises:
+            OptionError: fewer devices than processes, or what is no file and cannot be told to another process.
+        """
+        settings = self.settings
+        if settings.devices > 1 and (isinstance(self.model, Model) or isinstance(self.scene, Scene)):
+            raise OptionError(f"devices is {settings.devices}; several processes need the model and the scene as files")
+        return replace(settings, device=device_among(settings.device, number, settings.devices))
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one process found and the others that map the same scene need not find again.
+
+    Attributes:
+        layout: the windows.
+        mean: of the scene (C,), where the network takes it.
+    """
+
+    layout: WindowLayout
+    mean: npt.NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +112,8 @@ class Prepared:
         tags: what is noted in the outputs.
         key: what makes two runs the same work; None where they cannot be told apart.
         largest: side of the largest window that fits into the memory, in pixels.
+        mean: of the scene (C,), where the network takes it.
+        sources: the files that are read, as they were before; none where they are open already.
     """
 
     job: Job
@@ -67,16 +122,28 @@ class Prepared:
     tags: dict[str, Any]
     key: str | None
     largest: int
+    mean: npt.NDArray[np.float64] | None = None
+    sources: tuple[Stamp, ...] = ()
+
+    @property
+    def given(self) -> Given:
+        """What other processes need not find again."""
+        return Given(self.job.layout, self.mean)
 
 
-def prepare(
-    model: str | Path | Model, scene: Words | Scene, outputs: Outputs, settings: Settings, reading: ReadOptions
-) -> Prepared:
+def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepared:
     """Open a scene and a model, and plan the windows.
+
+    Args:
+        asked: what is to be done.
+        number: which of the processes that share it this is, from 0.
+        given: what another of them found already.
 
     Raises:
         GeosegError: see `predict`.
     """
+    model, scene, outputs, reading = asked.model, asked.scene, asked.outputs, asked.reading
+    settings = asked.of_process(number)
     outputs.refuse(())
     spec, name = (model.spec, model.name) if isinstance(model, Model) else (read_spec(model), str(model))
     opened, files = _open(scene, outputs, reading)
@@ -84,6 +151,9 @@ def prepare(
     if settings.dst_crs is not None:
         opened = reprojected(opened, settings.dst_crs, reading.get("resampling") or "bilinear")
     if settings.aoi is not None:
+        # GeoPandas and pandas take a second to start.
+        from geoseg.prediction.aoi import clipped
+
         opened = clipped(opened, settings.aoi)
     # Bands that were asked of a path are all that was opened, in their order.
     bands = reading.get("bands")
@@ -98,20 +168,27 @@ def prepare(
         "tta": settings.tta,
         "crf": asdict(settings.crf) if settings.crf else None,
     } | ({"global_context": context} if spec.reach is None else {})
-    key = None
+    key: str | None = None
+    sources: tuple[Stamp, ...] = ()
     if files and not isinstance(model, Model):
         read: list[str | Path] = [model, *files, *([settings.aoi] if settings.aoi else [])]
-        asked = asdict(settings) | dict(reading) | {"further": bool(outputs.further), "version": __version__}
-        key = fingerprint(named | chosen | {"asked": asked}, read)
-    job, largest = _job(opened, places, runtime, settings, unfinished(outputs.classes, key, WINDOWS))
+        sources = stamps(read)
+        further = {"further": bool(outputs.further), "version": __version__}
+        key = fingerprint(named | chosen | {"asked": asdict(settings) | dict(reading) | further}, read)
+    begun = given.layout if given else _noted(unfinished(outputs.classes, key, WINDOWS), opened.grid, spec.stride)
+    job, largest = _job(opened, places, runtime, settings, begun)
+    mean = None
     if context == "scene":
-        runtime = _with_mean(model, job, settings)
-    return Prepared(job, runtime, settings, named | {"options": _windows(job.layout) | chosen}, key, largest)
+        mean = _mean(model, job, settings) if given is None else given.mean
+        runtime = _with_mean(model, mean, settings)
+    tags = named | {"options": _windows(job.layout) | chosen}
+    return Prepared(job, runtime, settings, tags, key, largest, mean, sources)
 
 
 def note_windows(path: Path, layout: WindowLayout) -> None:
     """Write down the windows of an unfinished map, for whoever goes on with it when memory is another."""
-    path.write_text(json.dumps(_windows(layout)), encoding="utf-8")
+    with fresh_file(path) as fresh:
+        fresh.write_text(json.dumps(_windows(layout)), encoding="utf-8")
 
 
 def _open(scene: Words | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
@@ -155,17 +232,22 @@ def _runtime(model: str | Path | Model, spec: ModelSpec, context: Context, setti
     return _opened("torch", model, model.spec, settings)
 
 
-def _with_mean(model: str | Path | Model, job: Job, settings: Settings) -> Runtime:
-    loaded = _loaded(model)
+def _mean(model: str | Path | Model, job: Job, settings: Settings) -> npt.NDArray[np.float64]:
     whole = Job(job.scene, job.places, job.spec, WindowLayout.of(job.layout.grid))
-    mean = scene_mean(whole, loaded, choose_device(settings.device))
-    model = settled(loaded, "scene", mean)
+    found: npt.NDArray[np.float64] = scene_mean(whole, _loaded(model), choose_device(settings.device)).numpy()
+    return found
+
+
+def _with_mean(model: str | Path | Model, mean: npt.NDArray[np.float64] | None, settings: Settings) -> Runtime:
+    import torch
+
+    model = settled(_loaded(model), "scene", None if mean is None else torch.from_numpy(mean))
     return _opened("torch", model, model.spec, settings)
 
 
 def _opened(runtime: str, model: str | Path | Model, spec: ModelSpec, settings: Settings) -> Runtime:
     margin = left_out(spec, settings.margin, settings.blend)
-    return open_runtime(runtime, model, settings.device, margin=margin)
+    return open_runtime(runtime, model, settings.device, settings.threads, margin=margin)
 
 
 def _loaded(model: str | Path | Model) -> Model:
@@ -173,18 +255,18 @@ def _loaded(model: str | Path | Model) -> Model:
 
 
 def _job(
-    scene: Scene, places: tuple[int, ...], runtime: Runtime, settings: Settings, begun: Path | None
+    scene: Scene, places: tuple[int, ...], runtime: Runtime, settings: Settings, begun: WindowLayout | None
 ) -> tuple[Job, int]:
-    """The windows of a scene, those of the unfinished map where there is one; and the largest that would fit."""
+    """The windows of a scene, those that were begun with where there are any; and the largest that would fit."""
     spec = runtime.spec
-    memory = for_windows(settings.memory)
+    memory = for_windows(settings.memory, settings.devices)
     beside = 4 * (COPIES * len(scene.bands) + 2 * len(spec.legend))
 
     def cost(height: int, width: int) -> int:
         return runtime.memory(height, width) + beside * height * width
 
     request = Request(settings.window, settings.margin, settings.blend, memory)
-    layout = _noted(begun, scene.grid, spec.stride) or plan(scene.grid, spec, request, cost)
+    layout = begun or plan(scene.grid, spec, request, cost)
     return Job(scene, places, spec, layout), largest_window(spec.stride, memory, cost)
 
 
@@ -203,8 +285,8 @@ def _noted(begun: Path | None, grid: Grid, stride: int) -> WindowLayout | None:
     if begun is None:
         return None
     try:
-        found = json.loads(begun.read_text(encoding="utf-8"))
+        found = parse_json(begun.read_bytes())
         core, margin, fade = (int(found[name]) for name in ("core", "margin", "fade"))
         return WindowLayout.of(WindowGrid(grid.height, grid.width, core, margin, stride), fade)
-    except (OSError, ValueError, KeyError, TypeError, OptionError):
+    except (OSError, OptionError, *UNSOUND):
         return None

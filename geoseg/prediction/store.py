@@ -12,6 +12,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.documents import UNSOUND, parse_json
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -32,19 +34,30 @@ class Block:
 class Store:
     """Rows of class indices, and of probabilities in half precision, in plain files of their full size.
 
-    Blocks are put anywhere in a band of rows; when the band is complete it is flushed and noted with its checksum.
-    Opened again on the same files, what was noted and is whole counts as done.
+    Blocks are put anywhere in some rows; when these are complete they are flushed and noted with their checksum. Opened
+    again on the same files, what was noted and is whole counts as done.
+
+    Attributes:
+        start, stop: the rows that are made here; all can be read.
+        done: the rows above it are made.
     """
 
-    def __init__(self, folder: Path, height: int, width: int, classes: int = 0) -> None:
+    def __init__(self, folder: Path, height: int, width: int, classes: int = 0, band: slice | None = None) -> None:
         """Keep a map of `height` x `width` in `folder`, with the probabilities of `classes` if there are any.
+
+        Args:
+            folder: made if it is not there.
+            height, width: of the map.
+            classes: of the probabilities, 0 for none.
+            band: the rows that this process makes, where others make the rest in the same folder.
 
         Raises:
             OSError: the disk has no room for it.
         """
         folder.mkdir(exist_ok=True)
-        self._height = height
-        self._notes = folder / "rows.jsonl"
+        rows = slice(0, height) if band is None else band
+        self.start, self.stop = int(rows.start), int(rows.stop)
+        self._notes = folder / f"rows-{self.start}-{self.stop}.jsonl"
         self._arrays = {"labels": _Array(folder / "labels.bin", (height, width), np.uint8)}
         if classes:
             # Rows first, so that a band of them lies together.
@@ -53,8 +66,8 @@ class Store:
 
     @property
     def is_complete(self) -> bool:
-        """True when all rows are done."""
-        return self.done == self._height
+        """True when all its rows are done."""
+        return self.done == self.stop
 
     def put(self, block: Block) -> None:
         """Keep a block that lies below what is done."""
@@ -64,7 +77,7 @@ class Store:
             self._arrays["probabilities"].write(place, block.probabilities.transpose(1, 0, 2))
 
     def note(self, stop: int) -> None:
-        """Note that all rows above `stop` are complete."""
+        """Note that all its rows above `stop` are complete."""
         for array in self._arrays.values():
             array.flush()
         entry = {"stop": stop} | {name: array.checksum(self.done, stop) for name, array in self._arrays.items()}
@@ -85,21 +98,21 @@ class Store:
 
     def _verified(self) -> int:
         """Rows that were noted and are as they were then; the notes of others are dropped."""
-        done, kept = 0, []
-        for line in self._notes.read_text(encoding="utf-8").splitlines() if self._notes.exists() else []:
+        done, kept = self.start, []
+        for line in self._notes.read_bytes().splitlines() if self._notes.exists() else []:
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 sums = {name: entry[name] for name in self._arrays}
                 stop = int(entry["stop"])
-            except (ValueError, KeyError, TypeError):
+            except UNSOUND:
                 break
-            if not done < stop <= self._height:
+            if not done < stop <= self.stop:
                 break
             if sums != {name: array.checksum(done, stop) for name, array in self._arrays.items()}:
                 break
             done = stop
-            kept.append(line + "\n")
-        self._notes.write_text("".join(kept), encoding="utf-8")
+            kept.append(line + b"\n")
+        self._notes.write_bytes(b"".join(kept))
         return done
 
 

@@ -11,8 +11,9 @@ import os.path
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import Any, Unpack
 
+from geoseg.documents import checked
 from geoseg.errors import OptionError, SceneError
 from geoseg.raster import is_remote
 from geoseg.readers._coarse import read_coarse as read_coarse
@@ -91,12 +92,12 @@ class Source:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Source:
-        """The inverse of `to_dict`; raises KeyError or TypeError for anything else."""
+        """The inverse of `to_dict`; raises KeyError, TypeError or ValueError for anything else."""
         options: dict[str, Any] = dict(values["options"])
         for name in ("bands", "allow_driver"):
             if options.get(name) is not None:
                 options[name] = tuple(map(str, options[name]))
-        return cls(str(values["name"]), tuple(map(str, values["paths"])), cast(ReadOptions, options))
+        return cls(str(values["name"]), tuple(map(str, values["paths"])), checked(ReadOptions, options))
 
 
 def open_scene(scene: Words, **options: Unpack[ReadOptions]) -> Scene:

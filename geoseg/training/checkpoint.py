@@ -12,14 +12,16 @@ import logging
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from geoseg.disk import flush
+from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputError, OutputExistsError
-from geoseg.output import MARKER, flush
+from geoseg.output import MARKER
 from geoseg.raster import first_line
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,17 @@ class State:
 
     step: int
     tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class _Description(TypedDict):
+    """What a checkpoint says of itself."""
+
+    format: int
+    key: str
+    settings: dict[str, Any]
+    step: int
+    sum: int
     facts: dict[str, Any]
 
 
@@ -114,7 +127,7 @@ class Checkpoints:
         """Take them away."""
         if not self.folder.is_dir():
             return
-        for path in (*self._files(), *self.folder.glob("*.new"), self.folder / MARKER):
+        for path in (*self._files(), *self.folder.glob("step-*.new"), self.folder / MARKER):
             path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
@@ -128,15 +141,15 @@ class Checkpoints:
         """Oldest first."""
         return sorted(self.folder.glob("step-*.safetensors"))
 
-    def _newest(self) -> tuple[State, dict[str, Any]] | None:
+    def _newest(self) -> tuple[State, _Description] | None:
         for path in reversed(self._files()):
             try:
                 return _read(path)
-            except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            except (OSError, SafetensorError, *UNSOUND) as error:
                 logger.warning("%s: is broken (%s); the one before is tried", path, first_line(error))
         return None
 
-    def _refusal(self, state: State, description: dict[str, Any], resume: bool, same: bool) -> str:
+    def _refusal(self, state: State, description: _Description, resume: bool, same: bool) -> str:
         there = f"{self._output}: a training of it was stopped after step {state.step}"
         if same:
             return f"{there}; go on with --resume, or begin anew with --overwrite"
@@ -149,21 +162,21 @@ class Checkpoints:
         return f"{there} {word} ({why}); {remedy}, or begin anew with --overwrite"
 
 
-def _read(path: Path) -> tuple[State, dict[str, Any]]:
+def _read(path: Path) -> tuple[State, _Description]:
     """A checkpoint and its description.
 
     Raises:
         ValueError: what it holds is not what was written; or as safetensors and JSON raise.
     """
     with safe_open(path, framework="pt") as file:
-        description = json.loads(file.metadata()[_META])
+        description = checked(_Description, parse_json(file.metadata()[_META]))
         # Copied: the file may be gone before they are used.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     if description["format"] != FORMAT:
         raise ValueError("it is of another version of geoseg")
     if _sum(tensors) != description["sum"]:
         raise ValueError("it does not hold what was written")
-    return State(int(description["step"]), tensors, dict(description["facts"])), description
+    return State(description["step"], tensors, description["facts"]), description
 
 
 def _sum(tensors: dict[str, Tensor]) -> int:

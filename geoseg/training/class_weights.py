@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from geoseg.documents import parse_json, parse_toml
 from geoseg.errors import OptionError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
@@ -108,10 +107,10 @@ def _table(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_BYTES:
             raise OptionError(f"{path}: has more than {MAX_BYTES} bytes; a table of class weights has a line per class")
         text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+        table = parse_toml(text) if path.suffix.lower() == ".toml" else parse_json(text)
     except OSError as error:
         raise OptionError(f"{path}: cannot be read: {error.strerror}; check the path of the class weights") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise OptionError(f"{path}: is no table of class weights ({first_line(error)}); write name = number") from error
     if not isinstance(table, dict):
         raise OptionError(f"{path}: is no table but {type(table).__name__}; write a name and a number for each class")

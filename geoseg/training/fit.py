@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -12,6 +11,7 @@ import torch
 
 from geoseg import losses
 from geoseg.errors import OptionError
+from geoseg.helpers import Say
 from geoseg.output import new_output, refuse_existing
 from geoseg.training.checkpoint import Checkpoints
 from geoseg.training.job import Job, prepare, settings_to_compare
@@ -150,11 +150,11 @@ def _learn(
     learn(job, task, keeper, signals, scaler)
 
 
-def _help(team: Team, ready: Callable[[], None], chips: str, asked: Asked) -> None:
+def _help(say: Say, team: Team, chips: str, asked: Asked) -> None:
     """Train as one of the other processes that the first one started."""
     job = prepare(chips, asked, team)
     task, _ = job.task()
-    ready()
+    say("ready")
     with joined(team, job.device):
         _learn(job, task, told_by_first(team, None), Signals(), None, Board(None))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args, get_origin
 
 from geoseg import models
+from geoseg.documents import parse_json
 from geoseg.errors import OptionError
 from geoseg.models._first_layer import ExtraBands
 from geoseg.registry import suggestion
@@ -186,7 +186,7 @@ def parse_arch_options(texts: tuple[str, ...]) -> dict[str, Any]:
         if not separator or not name or name in options:
             raise OptionError(f"--arch-option {text}: give NAME=VALUE, such as width=16, and each name once")
         try:
-            options[name] = json.loads(value.lower() if value.lower() in ("true", "false") else value)
+            options[name] = parse_json(value.lower() if value.lower() in ("true", "false") else value)
         except ValueError:
             options[name] = value
     return options

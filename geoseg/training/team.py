@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
-from geoseg.device import choose_device
-from geoseg.errors import GeosegError, OptionError
+from geoseg.device import choose_device, device_among
+from geoseg.errors import OptionError
+from geoseg.helpers import Helper
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +93,7 @@ def device_of(team: Team, name: str) -> torch.device:
     Raises:
         OptionError: no such device, or fewer than processes.
     """
-    if team.local_size == 1:
-        return choose_device(name)
-    there = torch.cuda.device_count()
-    if name in ("auto", "cuda") and there < team.local_size:
-        raise OptionError(
-            f"--devices {team.local_size}, but this machine has {there} CUDA devices; take --devices {max(there, 1)}, "
-            f"or --device cpu for {team.local_size} processes on its cores"
-        )
-    if name not in ("auto", "cuda", "cpu"):
-        raise OptionError(f"device is '{name}' and --devices {team.local_size}; say --device cuda or cpu for several")
-    return torch.device("cpu") if name == "cpu" else torch.device("cuda", team.local_rank)
+    return choose_device(device_among(name, team.local_rank, team.local_size))
 
 
 @contextmanager
@@ -114,7 +103,7 @@ def together(team: Team, device: torch.device, work: Callable[..., None], *argum
     Args:
         team: this process.
         device: its device.
-        work: what a helper does: `work(team, ready, *arguments)`, which calls `ready()` before it joins.
+        work: what a helper does: `work(say, team, *arguments)`, which says something before it joins.
         *arguments: for `work`; they are pickled.
 
     Raises:
@@ -126,17 +115,18 @@ def together(team: Team, device: torch.device, work: Callable[..., None], *argum
     helpers = (
         []
         if team.outside or team.local_rank
-        else [_Helper(team.helper(number), work, arguments) for number in range(1, team.local_size)]
+        else [Helper("training", work, team.helper(number), *arguments) for number in range(1, team.local_size)]
     )
     try:
         for helper in helpers:
-            helper.wait()
+            helper.hear()
         with joined(team, device):
             yield
     except RuntimeError as error:
         # What the others say is why; that the line broke is only how it was noticed.
         for helper in helpers:
-            helper.complain()
+            if helper.has_spoken(2):
+                helper.hear()
         raise error from None
     finally:
         for helper in helpers:
@@ -219,65 +209,6 @@ class Cluster(ClusterEnvironment):
     def node_rank(self) -> int:
         """Which machine."""
         return self._team.rank // self._team.local_size
-
-
-class _Helper:
-    """Another process of this machine."""
-
-    def __init__(self, team: Team, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        # Forking a process that has threads, or has used a GPU, is not safe.
-        context = multiprocessing.get_context("spawn")
-        self._line, theirs = context.Pipe()
-        self._process = context.Process(target=_help, args=(theirs, team, work, arguments), daemon=False)
-        self._process.start()
-        theirs.close()
-
-    def wait(self) -> None:
-        """Wait until it is ready to join."""
-        try:
-            said = self._line.recv()
-        except EOFError as error:
-            raise GeosegError(
-                "a process that was to help in training ended before it began; a script must start its work under "
-                'if __name__ == "__main__":'
-            ) from error
-        if said is not None:
-            raise said
-
-    def complain(self) -> None:
-        """Raise what it could not do, if it said so."""
-        if self._line.poll(2):
-            try:
-                said = self._line.recv()
-            except EOFError:
-                raise GeosegError("a process that helped in training was killed; is there enough memory?") from None
-            if said is not None:
-                raise said
-
-    def end(self) -> None:
-        """End it; when the training is complete it has come to its end by itself."""
-        self._process.join(5)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-
-
-def _help(line: Connection, team: Team, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """What a helper runs; Ctrl-C is its leader's to handle."""
-    import logging
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.getLogger("geoseg").addHandler(logging.NullHandler())
-    logging.getLogger("geoseg").propagate = False
-    try:
-        work(team, lambda: line.send(None), *arguments)
-        line.send(None)
-    except GeosegError as error:
-        line.send(error)
-    except RuntimeError as error:
-        line.send(GeosegError(f"a process that helped in training failed: {str(error).splitlines()[0]}"))
-        raise SystemExit(1) from None
 
 
 def _of_torchrun(devices: int | None, environment: Mapping[str, str]) -> Team:

@@ -11,8 +11,9 @@ from PIL import Image
 from rasterio.crs import CRS
 
 from geoseg.assessment import figures
+from geoseg.assessment.estimates import ClassEstimate, Estimate, Interval
 from geoseg.assessment.preview import Preview
-from geoseg.assessment.scores import Bin, Calibration, ClassEstimate, Estimate, Interval
+from geoseg.assessment.scores import Bin, Calibration
 from geoseg.confusion import Accuracy, confusion
 from geoseg.errors import OptionError
 from geoseg.grid import Grid

@@ -9,7 +9,7 @@ from affine import Affine
 from scipy import ndimage, stats
 
 from geoseg.assessment.mcnemar import PairTally, mcnemar
-from geoseg.assessment.scores import McNemar
+from geoseg.assessment.results import McNemar
 from geoseg.assessment.sight import Sight
 from geoseg.errors import OptionError
 from geoseg.grid import Grid

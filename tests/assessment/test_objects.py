@@ -13,7 +13,8 @@ from scipy import ndimage
 from torchmetrics.functional.detection import panoptic_quality
 
 from geoseg.assessment.objects import ObjectTally, polygon_scores
-from geoseg.assessment.scores import PolygonScores, plain
+from geoseg.assessment.polygon_scores import PolygonScores
+from geoseg.assessment.results import plain
 from geoseg.assessment.sight import Sight
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend

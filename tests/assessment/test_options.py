@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import geoseg
 from geoseg.assessment import compare
-from geoseg.assessment.scores import plain
+from geoseg.assessment.results import plain
 from geoseg.class_raster import LEGEND_TAG
 from geoseg.cli.evaluate import command
 from geoseg.confusion import Accuracy, confusion

@@ -16,9 +16,9 @@ from click.testing import CliRunner
 
 import geoseg
 from geoseg.assessment import compare
+from geoseg.assessment.results import plain
 from geoseg.assessment.sample import SampleResult
 from geoseg.assessment.samples import REFERENCE, map_at
-from geoseg.assessment.scores import plain
 from geoseg.class_raster import LEGEND_TAG, open_class_raster
 from geoseg.cli.sample import command
 from geoseg.errors import LabelError, OptionError, OutputExistsError

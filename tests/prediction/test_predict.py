@@ -276,10 +276,10 @@ class TestGoingOn:
             return run(self, values)
 
         monkeypatch.setattr(TorchRuntime, "classes", stopping)
-        monkeypatch.setattr(free, lambda _: 10_000_000)
+        monkeypatch.setattr(free, lambda *_: 10_000_000)
         with pytest.raises(KeyboardInterrupt):
             geoseg.predict(model_file, scene, tmp_path / "map.tif", margin=8, blend="none", runtime="torch")
-        monkeypatch.setattr(free, lambda _: 900_000_000)
+        monkeypatch.setattr(free, lambda *_: 900_000_000)
         result = geoseg.predict(model_file, scene, tmp_path / "map.tif", margin=8, blend="none", runtime="torch")
         assert len({shape[2:] for shape in asked}) == 1
         assert result.windows == asked[0][2:]

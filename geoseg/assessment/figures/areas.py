@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from geoseg.assessment.estimates import Estimate
 from geoseg.assessment.figures.style import INK, MUTED, SERIES, plain_name, quiet
-from geoseg.assessment.scores import Estimate
 
 
 def areas_figure(estimate: Estimate) -> Figure:

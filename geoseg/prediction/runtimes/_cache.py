@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import OutputError
 from geoseg.output import new_output
 
@@ -86,11 +87,11 @@ def _fill(place: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]
 def _read(entry: Path) -> dict[str, Any] | None:
     """What was noted of an entry, None unless all of it is there as it was written."""
     try:
-        about: dict[str, Any] = json.loads((entry / ABOUT).read_text(encoding="utf-8"))
+        about: dict[str, Any] = parse_json((entry / ABOUT).read_bytes())
         for name, (size, digest) in about["files"].items():
             if (entry / name).stat().st_size != size or _hash(entry / name) != digest:
                 return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, *UNSOUND):
         return None
     return about
 

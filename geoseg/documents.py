@@ -1,0 +1,73 @@
+"""Small documents that others may have written: JSON and TOML."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+T = TypeVar("T")
+
+UNSOUND = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
+"""What comes of using a document that is of its format, and does not hold what it should."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON says.
+
+    Raises:
+        ValueError: it is none, or nested deeper than anything that anybody means.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What TOML says.
+
+    Raises:
+        ValueError: it is none, or nested deeper than anything that anybody means.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def checked(kind: type[T], values: Any) -> T:
+    """A dataclass, or a table of known keys, from what a document says.
+
+    Args:
+        kind: a dataclass or TypedDict of texts, numbers, lists of one of them, or tables of them by name.
+        values: a table.
+
+    Raises:
+        TypeError: it is no table, or a field is missing, of another type, or unknown.
+    """
+    hints = get_type_hints(kind)
+    if not isinstance(values, dict) or not set(values) <= set(hints):
+        raise TypeError(f"{str(values)[:40]!r} is no table of {', '.join(hints)}")
+    for name in hints if is_typeddict(kind) and kind.__total__ else values:  # type: ignore[attr-defined]
+        if name not in values or not _is_a(values[name], hints[name]):
+            raise TypeError(f"its {name} is {str(values.get(name))[:40]!r}")
+    return kind(**values)
+
+
+def _is_a(value: Any, wanted: Any) -> bool:
+    kind, inner = get_origin(wanted) or wanted, get_args(wanted)
+    if kind is Any:
+        return True
+    if kind is dict:
+        return isinstance(value, dict) and all(isinstance(k, str) and _is_a(v, inner[1]) for k, v in value.items())
+    if kind is list:
+        return isinstance(value, list) and all(_is_a(item, inner[0]) for item in value)
+    if kind is Literal:
+        return value in inner
+    if kind in (UnionType, Union):
+        return any(_is_a(value, one) for one in inner)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
