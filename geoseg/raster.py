@@ -20,7 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from geoseg.errors import GeosegError, SceneError
 from geoseg.grid import Grid
 from geoseg.limits import Limits
-from geoseg.vrt import vrt_sources
+from geoseg.vrt import MAX_BYTES, leads_elsewhere, vrt_sources
 
 BLOCK_CACHE = 64_000_000
 """Bytes of decoded blocks GDAL may hold, per process: enough for overlapping windows, whatever the scene's size."""
@@ -137,6 +137,7 @@ def open_raster(
         drivers: tuple[str, ...] = (_remote_driver(str(path), error, allow_remote), *limits.drivers)
     else:
         drivers = _drivers(str(path), error, limits)
+        _check_beside(str(path), error, allow_remote)
         if drivers == ("VRT",):
             _check_sources(Path(path), error, allow_remote, limits)
     dataset = _opened(path, drivers, error)
@@ -261,10 +262,28 @@ def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool, lim
                 pending.append(target)
                 continue
             seen.add(target)
+            _check_beside(str(target), error, allow_remote)
             status = target.stat()
             fault = _fault(target, status.st_mtime_ns, status.st_size, drivers, limits)
             if fault:
                 raise error(f"{path}: names a source that cannot be read: {fault}")
+
+
+def _check_beside(path: str, error: type[GeosegError], allow_remote: bool) -> None:
+    """Refuse what stands beside a raster under its name and would make GDAL open something else.
+
+    Overviews and masks are opened by their content: one that is a VRT reads whatever it names.
+    """
+    for beside in (f"{path}.ovr", f"{path}.msk"):
+        if os.path.lexists(beside):
+            if _drivers(beside, error, Limits()) != ("GTiff",):
+                raise error(f"{beside}: is not the GeoTIFF that its name says, so {path} is not read; remove it")
+            _check_beside(beside, error, allow_remote)
+    notes = Path(f"{path}.aux.xml")
+    if allow_remote or not os.path.lexists(notes):
+        return
+    if not notes.is_file() or notes.stat().st_size > MAX_BYTES or leads_elsewhere(notes.read_bytes()):
+        raise error(f"{notes}: names other files to be opened with {path}; remove it, or give --allow-remote")
 
 
 @lru_cache(maxsize=10_000)

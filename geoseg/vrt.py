@@ -64,6 +64,24 @@ def vrt_sources(path: Path, error: type[GeosegError]) -> list[VrtSource]:
     return [source for source in dict.fromkeys(named) if source.name]
 
 
+def leads_elsewhere(text: bytes) -> bool:
+    """True when what GDAL keeps beside a raster (its .aux.xml) names other files for it to open.
+
+    >>> leads_elsewhere(b'<PAMDataset><MDI key="OVERVIEW_FILE">/a.tif</MDI></PAMDataset>')
+    True
+    >>> leads_elsewhere(b'<PAMDataset><MDI key="STATISTICS_MEAN">5</MDI></PAMDataset>')
+    False
+    """
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        return True
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314 - entities are refused above, callers bound the size
+    except ElementTree.ParseError:
+        # GDAL reads some of what is no XML, and nothing of what has none of these.
+        return b"&#" in text or any(word in text.lower() for word in (b"overview", b"_dataset", b"filename"))
+    return any(source.name for element in root.iter() for source in _named_by(element))
+
+
 def _named_by(element: ElementTree.Element) -> Iterator[VrtSource]:
     """What an element names, read as GDAL does: whatever the case, without regard to XML namespaces."""
     attributes = {_plain(name): value.strip() for name, value in element.attrib.items()}

@@ -194,6 +194,30 @@ def test_virtual_rasters_lead_nowhere_else(world, source, says):
     world.refuses(*world.predict(scene, "--max-block", "1MB"), names="scene.vrt", says=says)
 
 
+class TestBeside:
+    """What lies beside a scene under its name is opened with it."""
+
+    @pytest.mark.parametrize("ending", [".ovr", ".msk", ".ovr.msk"])
+    def test_overviews_and_masks_are_what_they_are_called(self, world, ending):
+        if ending.count(".") > 1:
+            write(world.inputs / "scene.tif.ovr", scene_values(36, 40))
+        vrt(world.inputs / f"scene.tif{ending}", "/vsicurl/http://127.0.0.1:9/a.tif")
+        world.refuses(*world.predict(world.scene), names=f"scene.tif{ending}", says="is not")
+
+    @pytest.mark.parametrize("key", ["OVERVIEW_FILE", "overview&#95;file", "X_DATASET"])
+    def test_notes_lead_nowhere_else(self, world, key):
+        notes = world.inputs / "scene.tif.aux.xml"
+        notes.write_text(f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="{key}">/etc/hostname</MDI></Metadata>'
+                         "</PAMDataset>")  # fmt: skip
+        world.refuses(*world.predict(world.scene), names="scene.tif.aux.xml", says="--allow-remote")
+
+    @pytest.mark.parametrize("text", ["<PAMDataset><Metadata><MDI key=", "", '<PAMDataset><PAMRasterBand band="1"/>'
+                                      "</PAMDataset>"])  # fmt: skip
+    def test_other_notes_do_no_harm(self, world, text):
+        (world.inputs / "scene.tif.aux.xml").write_text(text)
+        world.works("info", world.scene)
+
+
 def test_drivers_can_be_allowed(world):
     scene = world.inputs / "scene.img"
     with rasterio.open(world.scene) as dataset:
