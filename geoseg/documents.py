@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import stat
 import tomllib
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -11,6 +13,25 @@ T = TypeVar("T")
 
 UNSOUND = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
 """What comes of using a document that is of its format, and does not hold what it should."""
+
+
+def read_document(path: Path, most: int) -> str:
+    """The text of a file: one that ends, and is not larger than it should be.
+
+    Args:
+        path: the file; a pipe would keep its reader waiting.
+        most: bytes.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+        ValueError: it is no regular file, larger than `most`, or no UTF-8.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    if status.st_size > most:
+        raise ValueError(f"it is larger than {most:,} bytes")
+    return path.read_text(encoding="utf-8")
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.documents import parse_toml
+from geoseg.documents import parse_toml, read_document
 from geoseg.errors import LegendError
 
 IGNORE = 255
@@ -196,9 +196,7 @@ def read_legend(path: Path) -> Legend:
         LegendError: not readable, not TOML, or not a legend.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise LegendError(f"{path}: a legend of more than {MAX_BYTES} bytes; a legend lists classes only")
-        tables = parse_toml(path.read_text(encoding="utf-8"))
+        tables = parse_toml(read_document(path, MAX_BYTES))
     except (OSError, UnicodeDecodeError) as error:
         raise LegendError(f"{path}: cannot read the legend: {error}") from error
     except ValueError as error:

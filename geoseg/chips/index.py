@@ -13,7 +13,7 @@ import numpy.typing as npt
 import shapely
 from pandas.api.types import is_integer_dtype
 
-from geoseg.documents import UNSOUND, parse_json
+from geoseg.documents import UNSOUND, parse_json, read_document
 from geoseg.errors import ChipError, LeakError, LegendError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
@@ -128,10 +128,7 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
     """
     folder = Path(folder)
     try:
-        text = (folder / DESCRIPTION).read_text(encoding="utf-8")
-        if len(text) > MAX_BYTES:
-            raise ChipError(f"{folder / DESCRIPTION}: is larger than {MAX_BYTES} bytes; it was not made by geoseg tile")
-        description = parse_json(text)
+        description = parse_json(read_document(folder / DESCRIPTION, MAX_BYTES))
         if description["format"] > FORMAT:
             raise ChipError(
                 f"{folder}: was made by a newer geoseg (chip format {description['format']}); update geoseg"

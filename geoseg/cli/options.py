@@ -18,7 +18,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from geoseg.documents import parse_toml
+from geoseg.documents import parse_toml, read_document
 from geoseg.errors import GeosegError
 from geoseg.registry import suggestion
 
@@ -302,11 +302,7 @@ def read_config(path: str, group: click.Group, ctx: click.Context) -> dict[str, 
         click.UsageError: not TOML, a command or option that does not exist, or a value that the option does not take.
     """
     try:
-        if not Path(path).is_file():
-            raise click.UsageError(f"{path}: is not a regular file; a TOML file is needed")
-        if Path(path).stat().st_size > _MOST_CONFIG:
-            raise click.UsageError(f"{path}: is larger than {_MOST_CONFIG:,} bytes; a configuration lists options only")
-        tables = parse_toml(Path(path).read_text(encoding="utf-8"))
+        tables = parse_toml(read_document(Path(path), _MOST_CONFIG))
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{path}: cannot be read as TOML: {error}") from error
     defaults: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from geoseg.documents import parse_json, parse_toml
+from geoseg.documents import parse_json, parse_toml, read_document
 from geoseg.errors import OptionError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
@@ -104,9 +104,7 @@ def read_table(path: Path, legend: Legend) -> Tensor:
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise OptionError(f"{path}: has more than {MAX_BYTES} bytes; a table of class weights has a line per class")
-        text = path.read_text(encoding="utf-8")
+        text = read_document(path, MAX_BYTES)
         table = parse_toml(text) if path.suffix.lower() == ".toml" else parse_json(text)
     except OSError as error:
         raise OptionError(f"{path}: cannot be read: {error.strerror}; check the path of the class weights") from error

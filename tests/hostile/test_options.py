@@ -78,6 +78,16 @@ def test_legends_that_cannot_be(world, text, says):
     world.refuses(*words, names="legend.toml", says=says)
 
 
+def test_texts_that_never_end_are_not_waited_for(world):
+    pipe = world.inputs / "pipe.toml"
+    os.mkfifo(pipe)
+    world.refuses(
+        *world.tile(world.scene, world.labels, "--legend", pipe), names="pipe.toml", says="not a regular file"
+    )
+    words = ("evaluate", world.labels, world.labels, "-o", world.out / "report", "--curves", pipe)
+    world.refuses(*words, names="pipe.toml", says="not a regular file")
+
+
 class TestModels:
     @pytest.fixture
     def forge(self, world):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from geoseg.assessment.figures.style import INK, MUTED, SERIES, plain_name, quiet
+from geoseg.documents import read_document
 from geoseg.errors import OptionError
 from geoseg.raster import first_line
 
@@ -30,13 +32,8 @@ def read_curves(path: Path) -> Curves:
         OptionError: it cannot be read, or there is no number in it.
     """
     try:
-        if path.stat().st_size > MAX_CURVES_BYTES:
-            raise OptionError(
-                f"{path}: is larger than {MAX_CURVES_BYTES} bytes; the metrics.csv of a training is needed"
-            )
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.DictReader(io.StringIO(read_document(path, MAX_CURVES_BYTES), newline=""), restval=""))
+    except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise OptionError(f"{path}: cannot be read as the metrics.csv of a training: {reason}") from error
     curves = {}
