@@ -204,7 +204,10 @@ def _resolved(location: str, index: Path, reading: ReadOptions) -> str:
         if not trusted:
             raise SceneError(f"{index}: names {location[:200]}; give --allow-remote if you trust it to open addresses")
         return location
-    target = (index.resolve().parent / location).resolve()
+    try:
+        target = (index.resolve().parent / location).resolve()
+    except (OSError, ValueError) as error:
+        raise SceneError(f"{index}: names {location[:200]!r}, which no file is called; mend the index") from error
     if not trusted and not target.is_relative_to(index.resolve().parent):
         raise SceneError(
             f"{index}: names {location[:200]}, outside of its folder {index.resolve().parent}; give --allow-remote if "
