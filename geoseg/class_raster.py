@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
-from rasterio.enums import Resampling
+from rasterio.enums import Compression, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
@@ -21,7 +21,9 @@ from geoseg.documents import parse_json
 from geoseg.errors import GeosegError, LegendError, MapError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_CLASSES, MAX_ID, Legend
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
+from geoseg.limits import Limits
+from geoseg.raster import GDAL_ERRORS, current_limits, first_line, gdal_settings, grid_of, open_raster
+from geoseg.registry import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -34,23 +36,25 @@ _REACH = 2**16
 
 @dataclass(frozen=True, slots=True)
 class ClassRaster:
-    """A one-band integer raster in which each value is a class id; each thread opens its own handle and keeps it.
+    """A one-band raster of whole numbers in which each value is a class id; each thread keeps a handle of its own.
 
     Attributes:
         path: the file.
         grid: its georeferencing.
         legend: its classes.
         error: the type of error to raise, MapError for maps and LabelError for labels.
+        limits: what the file may declare, in any process.
     """
 
     path: Path
     grid: Grid
     legend: Legend
     error: type[GeosegError] = MapError
+    limits: Limits = field(default_factory=current_limits)
     _local: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ClassRaster, (self.path, self.grid, self.legend, self.error)
+        return ClassRaster, (self.path, self.grid, self.legend, self.error, self.limits)
 
     def read(self, window: Window) -> npt.NDArray[np.uint8]:
         """Class indices (rows, cols) of one window."""
@@ -88,7 +92,7 @@ class ClassRaster:
     def _dataset(self) -> rasterio.DatasetReader:
         # GDAL handles must not be shared by threads; opening one costs more than reading a chip.
         if not hasattr(self._local, "dataset"):
-            self._local.dataset = open_raster(self.path, error=self.error)
+            self._local.dataset = open_raster(self.path, error=self.error, limits=self.limits)
         return self._local.dataset
 
     def _aligned(self, grid: Grid) -> npt.NDArray[np.uint8]:
@@ -133,7 +137,7 @@ class ClassRaster:
 
     def _outside(self, dataset: rasterio.DatasetReader) -> int:
         """The value of what lies beyond this raster: its nodata where it declares one, else one that is no class."""
-        limits = np.iinfo(dataset.dtypes[0])
+        limits = np.iinfo(dataset.dtypes[0] if np.dtype(dataset.dtypes[0]).kind in "iu" else np.int16)
         declared = dataset.nodata
         if declared is not None and limits.min <= declared <= limits.max and declared == int(declared):
             return int(declared)
@@ -148,6 +152,9 @@ class ClassRaster:
             raise self.error(
                 f"{self.path}: cannot read {window}: {first_line(error)}; the file may be damaged"
             ) from error
+        if ids.dtype.kind == "f":
+            valid &= np.isfinite(ids)
+            ids = np.where(valid & (np.abs(ids) <= MAX_ID), ids, -1).astype(np.int32)
         return np.where(valid, self.legend.encode(ids), np.uint8(IGNORE))
 
 
@@ -176,21 +183,23 @@ def open_class_raster(
     with open_raster(path, error=error) as dataset:
         if dataset.count != 1:
             raise error(f"{path}: has {dataset.count} bands; a class raster has one")
-        if np.dtype(dataset.dtypes[0]).kind not in "iu":
-            raise error(
-                f"{path}: holds {dataset.dtypes[0]} values; a class raster holds whole numbers from 0 to {MAX_ID}"
-            )
-        grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+        if "complex" in dataset.dtypes[0]:
+            raise error(f"{path}: holds complex values; a class raster holds whole numbers from 0 to {MAX_ID}")
+        if dataset.compression == Compression.jpeg:
+            raise error(f"{path}: is compressed as JPEG, which changes class ids; make it again without loss")
+        grid = grid_of(dataset, path, error)
         tagged = tagged_legend(dataset, path, error)
         if legend is None and tagged is not None:
             return ClassRaster(path, grid, tagged, error)
         values = _values(dataset, path, error)
         dataset_nodata = dataset.nodata
         declared = dataset_nodata is not None
+        highest = _highest(dataset)
     if legend is None:
         legend = _legend_of(values, path, error)
-        if 0 in values and not declared:
-            logger.warning("%s declares no nodata, so value 0 is taken as a class", path)
+        logger.info("%s: classes %s; %s", path, shortened(tuple(map(str, sorted(values)))), _unlabelled(dataset_nodata))
+        if not declared:
+            _warn_of_undeclared(values, highest, path)
         return ClassRaster(path, grid, legend, error)
     if dataset_nodata in legend.ids and dataset_nodata != background:
         logger.warning(
@@ -203,6 +212,22 @@ def open_class_raster(
         listing = ", ".join(map(str, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
         raise error(f"{path}: holds {listing}, which the legend does not have; add them to it or declare them nodata")
     return ClassRaster(path, grid, legend, error)
+
+
+def _warn_of_undeclared(values: set[int], highest: int, path: Path) -> None:
+    """Say which values are classes though they often mean that nothing is there."""
+    for value in sorted(values & {0, highest}):
+        logger.warning("%s declares no nodata, so value %d is taken as a class", path, value)
+
+
+def _unlabelled(nodata: float | None) -> str:
+    return "all pixels are labelled" if nodata is None else f"{nodata:g} is nodata, so not labelled"
+
+
+def _highest(dataset: rasterio.DatasetReader) -> int:
+    """The highest value of a raster's type, which many writers use for nodata; 255 of floating point."""
+    dtype = np.dtype(dataset.dtypes[0])
+    return int(np.iinfo(dtype).max) if dtype.kind in "iu" else 255
 
 
 def tagged_legend(dataset: rasterio.DatasetReader, path: Path, error: type[GeosegError]) -> Legend | None:
@@ -228,14 +253,23 @@ def _values(dataset: rasterio.DatasetReader, path: Path, error: type[GeosegError
                 valid = dataset.read_masks(1, window=window) != 0
         except GDAL_ERRORS as cause:
             raise error(f"{path}: cannot read {window}: {first_line(cause)}; the file may be damaged") from cause
-        values.update(_distinct(ids[valid]))
+        values.update(_distinct(ids[valid], path, error))
         if len(values) > MAX_CLASSES:
             raise error(f"{path}: holds more than {MAX_CLASSES} different values; it does not look like a class raster")
     return values
 
 
-def _distinct(ids: npt.NDArray[Any]) -> list[int]:
-    """The values there are; counting beats sorting where it can."""
+def _distinct(ids: npt.NDArray[Any], path: Path, error: type[GeosegError]) -> list[int]:
+    """The values there are; counting beats sorting where it can. What is not finite is no value."""
+    if ids.dtype.kind == "f":
+        found = np.unique(ids[np.isfinite(ids)])
+        broken = found[found != np.round(found)]
+        if len(broken):
+            raise error(
+                f"{path}: holds {ids.dtype} values such as {broken[0]:g}; a class raster holds whole numbers from 0 to "
+                f"{MAX_ID}"
+            )
+        return [int(value) for value in found]
     if ids.dtype.kind == "u" and ids.dtype.itemsize <= 2:
         return np.flatnonzero(np.bincount(ids)).tolist()
     return [int(value) for value in np.unique(ids)]

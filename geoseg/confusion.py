@@ -14,7 +14,6 @@ from geoseg.legend import Legend
 Matrix = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PIECE = 1 << 16
 
 
@@ -55,19 +54,9 @@ def confusion(reference: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8]
 
 def confusion_rows(matrix: Matrix, legend: Legend) -> Iterator[list[str | int]]:
     """The rows of a table of a confusion matrix, with a head."""
-    names = [harmless(name) for name in legend.names]
-    yield ["reference / map", *names]
-    for name, row in zip(names, matrix.tolist(), strict=True):
+    yield ["reference / map", *legend.names]
+    for name, row in zip(legend.names, matrix.tolist(), strict=True):
         yield [name, *row]
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula.
-
-    >>> harmless("=HYPERLINK(0)"), harmless("forest")
-    ("'=HYPERLINK(0)", 'forest')
-    """
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 @dataclass(frozen=True, slots=True)

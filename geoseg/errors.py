@@ -3,6 +3,7 @@
 GeosegError                  exit code 1
 ├── OptionError              a setting that cannot be (2, also a ValueError)
 ├── SceneError               a scene that cannot be opened or read
+│   ├── DamagedSceneError    a file whose pixels cannot be read, today or tomorrow
 │   └── BandMismatchError    a scene whose bands do not fit the model
 ├── LabelError               labels that cannot be opened, matched or used
 ├── LegendError              a legend that contradicts itself
@@ -34,6 +35,10 @@ class OptionError(GeosegError, ValueError):
 
 class SceneError(GeosegError):
     """A scene that cannot be opened or read."""
+
+
+class DamagedSceneError(SceneError):
+    """A file of this machine whose pixels cannot be read: trying again is of no use."""
 
 
 class BandMismatchError(SceneError):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from geoseg.errors import GeosegError
+from geoseg.errors import ClusterError, GeosegError
 
 Say = Callable[[Any], None]
 """Tells the process that leads something, which is not None."""
@@ -44,16 +44,17 @@ class Helper:
         """Wait for what it says next; None when it has come to its end.
 
         Raises:
+            ClusterError: it was killed, or failed as no one foresaw.
             GeosegError: why it could not go on.
         """
         try:
             said = self._line.recv()
         except (EOFError, ConnectionError):
             if self._is_heard:
-                raise GeosegError(
+                raise ClusterError(
                     f"a process that helped in {self._task} was killed; is there enough memory?"
                 ) from None
-            raise GeosegError(
+            raise ClusterError(
                 f"a process that was to help in {self._task} ended before it began; a script must start its work "
                 'under if __name__ == "__main__":'
             ) from None
@@ -83,7 +84,7 @@ def _help(line: Connection, task: str, work: Callable[..., None], arguments: tup
         line.send(error)
     except (RuntimeError, OSError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        line.send(GeosegError(f"a process that helped in {task} failed: {reason}"))
+        line.send(ClusterError(f"a process that helped in {task} failed: {reason}"))
         raise SystemExit(1) from None
 
 

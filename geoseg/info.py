@@ -17,7 +17,7 @@ from geoseg.errors import SceneError
 from geoseg.grid import Grid
 from geoseg.model import read_spec
 from geoseg.raster import is_raster, open_raster
-from geoseg.readers import ReadOptions, Words, find_source, open_scene
+from geoseg.readers import ReadOptions, Words, find_source, limits_of, open_scene
 from geoseg.scene import Scene
 from geoseg.vector import LINE_FORMATS, XML_FORMATS, read_vector
 
@@ -78,7 +78,7 @@ def _one(path: str | Path, reading: ReadOptions) -> Info:
         and local.suffix.lower() in _VECTORS
     ):
         return Info(str(path), "vector", _vector_facts(local))
-    with open_raster(path, allow_remote=reading.get("allow_remote", False)) as dataset:
+    with open_raster(path, allow_remote=reading.get("allow_remote", False), limits=limits_of(reading)) as dataset:
         is_map = LEGEND_TAG in dataset.tags()
         layout = (
             {"format": dataset.driver, "blocks": "{} x {}".format(*dataset.block_shapes[0])} if dataset.count else {}

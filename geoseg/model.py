@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -15,6 +16,7 @@ from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import BandMismatchError, GeosegError, ModelError, OutputError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
+from geoseg.registry import shortened
 from geoseg.scene import Scene, find_name, is_unnamed
 from geoseg.statistics import BandStatistics
 
@@ -27,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 KEY = "geoseg"
+CHECKSUM = "geoseg_sha256"
 MAX_HEADER = 50_000_000
+MOST_PIXELS = 2**20
+"""Pixels of a stride, a reach or a chip: more is no network, and windows of that size would take all memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ class ModelSpec:
             missing = next((band for band, place in zip(self.bands, places, strict=True) if place is None), "")
             raise BandMismatchError(
                 f"{scene_name} has no band '{missing}'; {model_name} needs {', '.join(self.bands)} and the scene "
-                f"has {', '.join(scene_bands)}. Give the bands that stand for them with --bands"
+                f"has {shortened(scene_bands)}. Give the bands that stand for them with --bands"
             )
         if len(scene_bands) != len(self.bands):
             raise BandMismatchError(
@@ -111,6 +116,8 @@ class ModelSpec:
         A scene whose pixels are of another size on the ground is let pass with a warning.
         """
         places = self.match(scene.bands, scene.name, model_name)
+        if places != tuple(range(len(scene.bands))):
+            logger.info("%s: bands are taken by name: %s", scene.name, shortened(tuple(scene.bands[i] for i in places)))
         ours, theirs = self.ground_sample_distance, scene.grid.ground_sample_distance
         if ours and theirs and not 0.5 <= theirs / ours <= 2:
             logger.warning(
@@ -129,7 +136,7 @@ class ModelSpec:
             (self.chip_size, False),
         ):
             if not (may_lack and value is None) and (
-                isinstance(value, bool) or not isinstance(value, int) or value < 0
+                isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_PIXELS
             ):
                 raise TypeError(f"{value!r} is no number of pixels")
         if not isinstance(self.ground_sample_distance, int | float | None):
@@ -138,7 +145,10 @@ class ModelSpec:
             raise ValueError(f"{self.temperature!r} is no temperature")
         if not isinstance(self.options, dict) or not isinstance(self.training, dict):
             raise TypeError("its options are no table")
-        if len(self.bands) != len(self.statistics.mean) or self.stride < 1 or self.chip_size < 1:
+        numbers = asdict(self.statistics).values()
+        if not all(isinstance(value, int | float) and math.isfinite(value) for values in numbers for value in values):
+            raise ValueError("its statistics are no numbers")
+        if len(self.bands) != len(self.statistics.mean) or not 1 <= self.stride <= 1024 or self.chip_size < 1:
             raise ValueError("its numbers contradict each other")
 
     def to_json(self) -> str:
@@ -159,8 +169,11 @@ class ModelSpec:
         """
         try:
             values = parse_json(text)
-            if values.pop("format") > FORMAT:
-                raise ModelError(f"{name}: was made by a newer geoseg; update geoseg to use it")
+            found = values.pop("format")
+            if found > FORMAT:
+                raise ModelError(
+                    f"{name}: was made by a newer geoseg (format {found}, this one reads {FORMAT}); update geoseg"
+                )
             legend = Legend.from_dict(values.pop("legend"))
             statistics = BandStatistics.from_dict(values.pop("statistics"))
             bands = tuple(str(band) for band in values.pop("bands"))
@@ -202,7 +215,7 @@ def write_model(path: Path, spec: ModelSpec, weights: dict[str, Tensor]) -> None
 
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     try:
-        save_file(tensors, path, metadata={KEY: spec.to_json()})
+        save_file(tensors, path, metadata={KEY: spec.to_json(), CHECKSUM: _checksum(tensors)})
         again = load_file(path)
     except SafetensorError as error:
         raise OutputError(f"{path.name}: cannot be written: {first_line(error)}; is the disk full?") from error
@@ -244,7 +257,8 @@ def load_model(path: str | Path) -> Model:
     """Build the network of a model file and fill it with its weights, in evaluation mode on the CPU.
 
     Raises:
-        ModelError: as `read_spec`, or the weights do not fit the architecture.
+        ModelError: as `read_spec`, or the weights are not those that were written, not finite, or do not fit the
+            architecture.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -254,9 +268,37 @@ def load_model(path: str | Path) -> Model:
 
     spec = read_spec(path)
     try:
+        weights = load_file(path)
+        _require_whole(weights, path)
         with BoundedWeights(Path(path).stat().st_size):
             network = build(spec.architecture, len(spec.bands), len(spec.legend), **spec.options)
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(weights)
+    except ModelError:
+        raise
     except (RuntimeError, SafetensorError, GeosegError, OSError, *UNSOUND) as error:
         raise ModelError(f"{path}: its weights do not fit {spec.architecture}: {first_line(error)}") from error
     return Model(str(path), spec, network.eval())
+
+
+def _require_whole(weights: dict[str, Tensor], path: str | Path) -> None:
+    """Refuse weights that changed since they were written, or that no training leaves."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        noted = (file.metadata() or {}).get(CHECKSUM)
+    if noted is not None and noted != _checksum(weights):
+        raise ModelError(f"{path}: its weights are not those that were written; the file is damaged, copy it again")
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ModelError(f"{path}: its weights {name} are not finite; train it again")
+
+
+def _checksum(weights: dict[str, Tensor]) -> str:
+    """SHA-256 of all weights, by name."""
+    import torch
+
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        found.update(name.encode())
+        found.update(weights[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from geoseg.errors import OutputError, OutputExistsError, SceneError
+from geoseg.disk import LOCK, Stamp, flush, identity, is_that, locked, refuse_changed, stamp, unwritten
+from geoseg.errors import ClusterError, DamagedSceneError, OutputError, OutputExistsError, SceneError
 
 logger = logging.getLogger(__name__)
 
 MARKER = ".geoseg"
 """A folder that geoseg made holds a file of this name, which lists its files; only such folders are ever replaced."""
 
-_LOCK, _SCRATCH, _KEY = ".geoseg-lock", ".geoseg-scratch", ".geoseg-key"
+_SCRATCH, _KEY, _RECORD, _REPLACED = ".geoseg-scratch", ".geoseg-key", ".geoseg-record", "replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Workspace:
     def scratch(self, name: str) -> Path:
         """Where to keep a file that is never published."""
         path = self.scratch_path(name)
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def scratch_path(self, name: str) -> Path:
@@ -72,22 +71,33 @@ class Workspace:
 def refuse_existing(target: Path, overwrite: bool, beside: tuple[str, ...] = ()) -> None:
     """Say early that an output is there already, or that its folder is not.
 
+    What stands beside an output belongs to it: it is replaced together with it, and never without it, as it is another
+    program's then.
+
     Args:
         target: the output.
         overwrite: let it be replaced.
         beside: names of the files that will stand beside it.
 
     Raises:
-        OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false.
+        OutputExistsError: `target` exists and `overwrite` is false, or a file beside it that geoseg did not make.
         OutputError: the folder does not exist or cannot be written to.
     """
     try:
         os.fspath(target).encode("utf-8")
     except UnicodeEncodeError as error:
         raise OutputError(f"{target!r}: the name is not valid text (UTF-8); choose another name") from error
-    for path in (target, *(target.parent / name for name in beside)):
-        if os.path.lexists(path) and not overwrite:
-            raise OutputExistsError(f"{path} exists already; choose another name or give --overwrite")
+    there = os.path.lexists(target)
+    if there and not overwrite:
+        tidy(target)
+        raise OutputExistsError(f"{target} exists already; choose another name or give --overwrite")
+    ours = set() if there else set(_published(Workspace.of(target)))
+    for path in (target.parent / name for name in beside if name not in ours):
+        if os.path.lexists(path) and not there:
+            raise OutputExistsError(
+                f"{path} exists already and {target.name} does not, so it is no part of it; move it away or choose "
+                "another name"
+            )
     if not target.parent.is_dir():
         raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):
@@ -102,6 +112,7 @@ def new_output(
     beside: tuple[str, ...] = (),
     key: str | None = None,
     bulk: tuple[str, ...] = (),
+    sources: Iterable[Stamp] = (),
 ) -> Iterator[Workspace]:
     """Make an output (a file with others beside it, or a folder) that appears under its name only when complete.
 
@@ -116,34 +127,69 @@ def new_output(
             disk full leaves what it made, and a run of the same key finds it; the caller knows what is complete.
         bulk: folders of the output with many files that are not waited for until the disk has them. Their sizes must
             stand in another file of the output, so that what a power cut took is found missing.
+        sources: the files that are read, as they were before (`geoseg.disk.stamps`). If one is changed meanwhile there
+            is no output: it would be made of two different files.
 
     Raises:
-        OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false.
+        OutputExistsError: `target`, or a file beside it, exists and `overwrite` is false; or the hidden folder is not
+            geoseg's.
         OutputError: the folder cannot be written, the disk is full, or another run is writing the same output.
+        SceneError: a source was changed while it was read.
     """
     workspace = Workspace.of(target)
     target, folder = workspace.target, workspace.folder
     refuse_existing(target, overwrite, beside)
     if target.is_dir() and not target.is_symlink():
         refuse_foreign(target)
-    with _locked(folder, target):
+    with _made(folder, target), locked(folder, target):
         keep = False
         try:
+            _take_back(workspace)
+            refuse_existing(target, overwrite, beside)
             _begin(folder, key)
             yield workspace
             if not workspace.main.exists():
                 raise OutputError(f"{target}: nothing was written")
+            refuse_changed(sources, target)
             refuse_existing(target, overwrite, beside)
             _publish(workspace, beside, bulk)
         except OSError as error:
             keep = key is not None
-            raise _translated(error, target) from error
-        except (OutputError, SceneError, KeyboardInterrupt, SystemExit):
+            raise unwritten(error, target) from error
+        except DamagedSceneError:
+            raise  # there is nothing to go on with
+        except (OutputError, SceneError, ClusterError, MemoryError, KeyboardInterrupt, SystemExit):
             keep = key is not None
             raise
         finally:
             if not keep:
-                _clear(folder)
+                with suppress(OSError):
+                    _clear(folder)
+
+
+def tidy(target: Path) -> None:
+    """Take away the hidden folder of an output that is complete, which its run did not live to do."""
+    workspace = Workspace.of(target)
+    if workspace.target.name in _published(workspace):
+        # Where it cannot be done now, the next run does it.
+        with suppress(OSError, OutputError):
+            give_up(target)
+
+
+def give_up(target: Path) -> None:
+    """Take away what a run made of an output that nobody is going to go on with.
+
+    Raises:
+        OutputExistsError: somebody else's files are there.
+        OutputError: another run is at work on it.
+    """
+    folder = Workspace.of(target).folder
+    if not os.path.lexists(folder):
+        return
+    refuse_foreign_workspace(folder)
+    with locked(folder, target):
+        _clear(folder)
+    _remove_if_empty(folder)
 
 
 def fingerprint(options: dict[str, Any], files: Iterable[str | Path]) -> str:
@@ -153,12 +199,7 @@ def fingerprint(options: dict[str, Any], files: Iterable[str | Path]) -> str:
         options: plain values.
         files: paths; those that are not there (URLs) count by name.
     """
-    stamps = []
-    for path in files:
-        local = Path(path).absolute()
-        status = local.stat() if local.exists() else None
-        stamps.append((str(local), status.st_size, status.st_mtime_ns) if status else (str(path),))
-    text = json.dumps([options, stamps], default=str, sort_keys=True)
+    text = json.dumps([options, [stamp(path) for path in files]], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -199,29 +240,50 @@ def refuse_foreign(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, target: Path) -> Iterator[None]:
+def _made(folder: Path, target: Path) -> Iterator[None]:
+    """Make the hidden folder, and take it away in the end if nothing is kept in it.
+
+    Raises:
+        OutputExistsError: somebody else's files are there.
+        OutputError: it cannot be made.
+    """
     try:
+        if os.path.lexists(folder):
+            refuse_foreign_workspace(folder)
         folder.mkdir(exist_ok=True)
-        lock = FileLock(folder / _LOCK, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(f"{target} is being written by another run; wait for it or choose another name") from error
+    except OutputExistsError:
+        raise
     except OSError as error:
-        raise _translated(error, target) from error
+        raise unwritten(error, target) from error
     try:
         yield
     finally:
-        # Before the lock is given back: afterwards it may be another run's.
-        with suppress(OSError):
-            (folder / _LOCK).unlink()
-        lock.release()
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        _remove_if_empty(folder)
+
+
+def refuse_foreign_workspace(folder: Path) -> None:
+    """Refuse a hidden folder that no run of geoseg left.
+
+    Raises:
+        OutputExistsError: names it.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise OutputExistsError(f"{folder} is in the way, and geoseg did not make it; move it away")
+    found = {entry.name for entry in folder.iterdir()}
+    if found and not found & {LOCK, _KEY, _RECORD, _SCRATCH}:
+        raise OutputExistsError(
+            f"{folder} is where geoseg would work, and it holds files that geoseg did not make; move it away"
+        )
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _clear(folder: Path) -> None:
     for entry in folder.iterdir():
-        if entry.name == _LOCK:
+        if entry.name == LOCK:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -230,47 +292,81 @@ def _clear(folder: Path) -> None:
 
 
 def _publish(workspace: Workspace, beside: tuple[str, ...], bulk: tuple[str, ...]) -> None:
+    """Give the files their names; all of them, or after an error none, and what was there before is there again."""
     target = workspace.target
     if workspace.main.is_dir():
+        marker = workspace.main / MARKER
+        # A run that was killed here has left one.
+        marker.unlink(missing_ok=True)
         files = sorted(p.relative_to(workspace.main).as_posix() for p in workspace.main.rglob("*") if p.is_file())
-        (workspace.main / MARKER).write_text("\n".join(files), encoding="utf-8")
-    made = [workspace.main, *(workspace.beside(name) for name in beside)]
+        marker.write_text("\n".join(files), encoding="utf-8")
+    made = [*(workspace.beside(name) for name in beside), workspace.main]
+    _make_durable(workspace, made, bulk)
+    _record(workspace, made)
+    moves = [(path, target.parent / path.name) for path in made]
+    before = [goal for _, goal in moves if os.path.lexists(goal)]
+    at_once = len(made) == 1 and not target.is_dir()
+    if not at_once:
+        # Several files cannot be replaced at once: what was there goes first, so that old and new never stand together.
+        moves = [(path, workspace.scratch(f"{_REPLACED}/{path.name}")) for path in before] + moves
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, goal in moves:
+            source.replace(goal)
+            done.append((source, goal))
+        flush(target.parent)
+    except BaseException:
+        if not (at_once and before):
+            for source, goal in reversed(done):
+                goal.replace(source)
+        raise
+
+
+def _make_durable(workspace: Workspace, made: list[Path], bulk: tuple[str, ...]) -> None:
     # Some libraries make files that only their owner can read; a new file shows what is usual here.
     fresh = workspace.scratch("fresh")
     fresh.touch()
     mode = fresh.stat().st_mode & 0o777
     for path in made:
         for file in _files(path, bulk):
-            file.chmod(mode)
+            if not file.is_dir():
+                file.chmod(mode)
             flush(file)
-    for path in made[1:]:
-        path.replace(target.parent / path.name)
-    if target.is_dir() and not target.is_symlink():
-        target.replace(workspace.scratch("replaced"))
-    workspace.main.replace(target)
-    flush(target.parent)
 
 
 def _files(path: Path, bulk: tuple[str, ...]) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    for entry in path.iterdir():
-        if entry.name not in bulk:
-            yield from _files(entry, ())
+    """A file, or all of a folder and the folder itself."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            if entry.name not in bulk:
+                yield from _files(entry, ())
+    yield path
 
 
-def flush(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
-    handle = os.open(path, os.O_RDONLY)
+def _record(workspace: Workspace, made: list[Path]) -> None:
+    """Write down which files are about to take their names, for a run that finds them after this one was killed."""
+    record = workspace.folder / _RECORD
+    record.write_text(json.dumps({path.name: identity(path) for path in made}), encoding="utf-8")
+    flush(record)
+
+
+def _published(workspace: Workspace) -> list[str]:
+    """Names that an earlier run, which was killed then, had given to its files."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        record = json.loads((workspace.folder / _RECORD).read_text(encoding="utf-8"))
+        return [name for name, known in record.items() if is_that(workspace.target.parent / name, known)]
+    except (OSError, ValueError, AttributeError):
+        return []
 
 
-def _translated(error: OSError, target: Path) -> OutputError:
-    if isinstance(error, OutputError):
-        return error
-    reason = error.strerror or str(error)
-    return OutputError(f"{target}: cannot be written: {reason}. Nothing was left under that name")
+def _take_back(workspace: Workspace) -> None:
+    """Undo what a run did that was killed while it gave names: a set of files that never became whole."""
+    names, parent = _published(workspace), workspace.target.parent
+    if workspace.target.name not in names:
+        for name in names:
+            (parent / name).replace(workspace.beside(name))
+        replaced = workspace.scratch_path(_REPLACED)
+        for path in replaced.iterdir() if replaced.is_dir() else ():
+            if not os.path.lexists(parent / path.name):
+                path.replace(parent / path.name)
+    (workspace.folder / _RECORD).unlink(missing_ok=True)

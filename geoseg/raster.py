@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.errors import GeosegError, SceneError
+from geoseg.grid import Grid
+from geoseg.limits import Limits
 from geoseg.vrt import vrt_sources
 
 BLOCK_CACHE = 64_000_000
@@ -23,6 +27,8 @@ BLOCK_CACHE = 64_000_000
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises: its own errors, and in some places those of GDAL as they are."""
+
+_NOT_OPENED = (*GDAL_ERRORS, UnicodeError, ValueError)
 
 _SETTINGS: dict[str, Any] = {
     "GDAL_VRT_ENABLE_PYTHON": "NO",
@@ -38,6 +44,7 @@ _SETTINGS: dict[str, Any] = {
 }
 
 _threads: int | None = None
+_limits = Limits()
 
 # What a file's first bytes say it is. A VRT named scene.tif would otherwise open as a VRT and read any file it names.
 _MAGIC = (
@@ -71,6 +78,22 @@ def use_threads(threads: int) -> None:
     _threads = threads
 
 
+@contextmanager
+def within(limits: Limits) -> Iterator[None]:
+    """Hold rasters that this process opens to other limits, where nothing else is said of them."""
+    global _limits
+    before, _limits = _limits, limits
+    try:
+        yield
+    finally:
+        _limits = before
+
+
+def current_limits() -> Limits:
+    """What rasters may declare that are opened now."""
+    return _limits
+
+
 def writing_threads() -> str:
     """How many threads compress a file, in GDAL's words: all, unless `use_threads` said how many."""
     return str(_threads or "ALL_CPUS")
@@ -92,7 +115,11 @@ def block_cache(size: int) -> Iterator[None]:
 
 
 def open_raster(
-    path: str | Path, *, error: type[GeosegError] = SceneError, allow_remote: bool = False
+    path: str | Path,
+    *,
+    error: type[GeosegError] = SceneError,
+    allow_remote: bool = False,
+    limits: Limits | None = None,
 ) -> rasterio.DatasetReader:
     """Open a raster for reading.
 
@@ -100,23 +127,53 @@ def open_raster(
         path: a file, a URL or one of GDAL's `/vsi` paths.
         error: type of what is raised.
         allow_remote: let a VRT read files outside of its folder, and URLs.
+        limits: what it may declare, and further drivers that may be tried; `current_limits` when None.
 
     Raises:
-        GeosegError: of the given type, when it is missing, no regular file, not a raster, or broken.
+        GeosegError: of the given type, when it is missing, no regular file, not a raster, broken, or beyond the limits.
     """
+    limits = limits or _limits
     if is_remote(path):
-        driver = _remote_driver(str(path), error, allow_remote)
+        drivers: tuple[str, ...] = (_remote_driver(str(path), error, allow_remote), *limits.drivers)
     else:
-        driver = _driver(str(path), error)
-        if driver == "VRT":
-            _check_sources(Path(path), error, allow_remote)
+        drivers = _drivers(str(path), error, limits)
+        if drivers == ("VRT",):
+            _check_sources(Path(path), error, allow_remote, limits)
+    dataset = _opened(path, drivers, error)
     try:
-        with gdal_settings(), warnings.catch_warnings():
-            # No georeferencing is legal; whoever needs it says so in a sentence of its own.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(path, driver=driver, **_open_options(driver))
-    except (*GDAL_ERRORS, UnicodeError, ValueError) as cause:
-        raise error(f"{path}: cannot be opened as a raster: {_reason(path, cause)}") from cause
+        limits.require(dataset, path, error)
+    except GeosegError:
+        dataset.close()
+        raise
+    return dataset
+
+
+def _opened(path: str | Path, drivers: tuple[str, ...], error: type[GeosegError]) -> rasterio.DatasetReader:
+    """Open with the first driver that can."""
+    with gdal_settings(), warnings.catch_warnings():
+        # No georeferencing is legal; whoever needs it says so in a sentence of its own.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        for driver in drivers[:-1]:
+            with suppress(*_NOT_OPENED):
+                return rasterio.open(path, driver=driver, **_open_options(driver))
+        try:
+            return rasterio.open(path, driver=drivers[-1], **_open_options(drivers[-1]))
+        except _NOT_OPENED as cause:
+            raise error(f"{path}: cannot be opened as a raster: {_reason(path, cause)}") from cause
+
+
+def grid_of(dataset: rasterio.DatasetReader, path: str | Path, error: type[GeosegError] = SceneError) -> Grid:
+    """The georeferencing of an open raster.
+
+    Raises:
+        GeosegError: of the given type: its pixels have no place, or lie on one line.
+    """
+    if not all(map(math.isfinite, tuple(dataset.transform)[:6])):
+        raise error(f"{path}: its georeferencing holds numbers that are none; assign it with 'gdal_edit.py -a_ullr'")
+    try:
+        return Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+    except SceneError as cause:
+        raise error(f"{path}: {cause}") from cause
 
 
 @contextmanager
@@ -178,8 +235,8 @@ def _remote_driver(path: str, error: type[GeosegError], allow_remote: bool) -> s
     return _REMOTE.get(suffix, "GTiff")
 
 
-def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool) -> None:
-    """Refuse a VRT that names files which are not there or, unless they are allowed, lie outside of its folder."""
+def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool, limits: Limits) -> None:
+    """Refuse a VRT for what it names: what is not there, beyond the limits or, unless it is allowed, elsewhere."""
     home = path.resolve().parent
     pending, seen = [path.resolve()], set()
     while pending:
@@ -196,20 +253,43 @@ def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool) -> 
                 raise error(f"{path}: reads {shown}, outside of its folder {home}; give --allow-remote if you trust it")
             if not os.path.exists(target):  # noqa: PTH110 - whatever the name, this does not raise
                 raise error(f"{path}: names the source {shown}, which is not there; restore it or mend the VRT")
+            if target in seen:
+                continue
             # What a source is, is told by its content: GDAL would open a VRT of any name.
-            if _driver(str(target), error) == "VRT" and target not in seen:
+            drivers = _drivers(str(target), error, limits)
+            if drivers == ("VRT",):
                 pending.append(target)
+                continue
+            seen.add(target)
+            status = target.stat()
+            fault = _fault(target, status.st_mtime_ns, status.st_size, drivers, limits)
+            if fault:
+                raise error(f"{path}: names a source that cannot be read: {fault}")
 
 
-def _driver(path: str, error: type[GeosegError]) -> str:
-    """The driver that a local file's content asks for."""
+@lru_cache(maxsize=10_000)
+def _fault(path: Path, mtime_ns: int, size: int, drivers: tuple[str, ...], limits: Limits) -> str:
+    """What is wrong with a file that a VRT names: broken or beyond the limits; empty for nothing.
+
+    Remembered for a file as it is now (`mtime_ns`, `size`): each thread opens the VRT again.
+    """
+    try:
+        with _opened(path, drivers, SceneError) as dataset:
+            limits.require(dataset, path, SceneError)
+    except SceneError as error:
+        return str(error)
+    return ""
+
+
+def _drivers(path: str, error: type[GeosegError], limits: Limits) -> tuple[str, ...]:
+    """The driver that a local file's content asks for; of other content those that the user allows."""
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise error(f"{path}: is {kind}; a raster file such as a GeoTIFF is needed")
         with Path(path).open("rb") as file:
-            head = file.read(16)
+            head = file.read(20)
     except FileNotFoundError as cause:
         raise error(f"{path}: there is no such file") from cause
     except (OSError, ValueError) as cause:
@@ -218,10 +298,25 @@ def _driver(path: str, error: type[GeosegError]) -> str:
         raise error(f"{path}: the file is empty; a raster such as a GeoTIFF is needed")
     for magic, driver in _MAGIC:
         if head.startswith(magic):
-            return driver
+            return (driver,)
     if path.lower().endswith(".vrt"):
-        return "VRT"
+        return ("VRT",)
+    if limits.drivers:
+        return limits.drivers
     raise error(
-        f"{path}: is not a raster that geoseg reads; it takes GeoTIFF, COG, JPEG 2000, VRT, PNG and netCDF; "
-        "others can be converted with 'gdal_translate IN OUT.tif'"
+        f"{path}: is not a raster that geoseg reads{_what(head)}; it takes GeoTIFF, COG, JPEG 2000, VRT, PNG and "
+        "netCDF; name another driver of GDAL with --allow-driver, or convert it with 'gdal_translate IN OUT.tif'"
     )
+
+
+def _what(head: bytes) -> str:
+    """What some files are that are not rasters, by how they begin."""
+    kinds = {
+        b"version https://": " but a pointer of Git LFS: fetch it with 'git lfs pull'",
+        b"<!doct": " but a web page, perhaps the error of a download",
+        b"<html": " but a web page, perhaps the error of a download",
+        b"\x1f\x8b": " but compressed with gzip: unpack it",
+        b"PK\x03\x04": " but a zip archive: unpack it",
+    }
+    begin = head.lower() if head[:1] == b"<" else head
+    return next((kind for magic, kind in kinds.items() if begin.startswith(magic)), "")

@@ -46,6 +46,15 @@ def suggestion(name: str, known: tuple[str, ...] | list[str]) -> str:
     return f"did you mean '{near[0]}'? {listing}" if near else listing
 
 
+def shortened(names: tuple[str, ...], most: int = 20) -> str:
+    """Names in a row, for a sentence: of many only the first.
+
+    >>> shortened(("red", "green", "nir")), shortened(("a", "b", "c"), most=2)
+    ('red, green, nir', 'a, b and 1 more')
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def assignments(text: str, known: tuple[str, ...] | list[str], owner: str) -> dict[str, str]:
     """Options written as "name=value,name=value".
 

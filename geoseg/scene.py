@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -13,8 +12,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, SceneError
 from geoseg.grid import Grid
-
-logger = logging.getLogger(__name__)
+from geoseg.registry import shortened
 
 
 @runtime_checkable
@@ -96,7 +94,7 @@ def band_places(asked: tuple[str, ...], names: tuple[str, ...], scene: str) -> t
     """
     places = tuple(_place(band, names, scene) for band in asked)
     if len(set(places)) != len(places):
-        raise BandMismatchError(f"{scene}: a band is named twice in --bands {','.join(asked)}; name each once")
+        raise BandMismatchError(f"{scene}: a band is named twice in --bands {shortened(asked)}; name each once")
     return places
 
 
@@ -106,7 +104,7 @@ def _place(band: str, names: tuple[str, ...], scene: str) -> int:
         return place
     if band.isdecimal() and 1 <= int(band) <= len(names):
         return int(band) - 1
-    raise BandMismatchError(f"{scene}: has no band '{band}'; it has {', '.join(names)} (or 1 to {len(names)})")
+    raise BandMismatchError(f"{scene}: has no band '{band}'; it has {shortened(names)} (or 1 to {len(names)})")
 
 
 def find_name(name: str, names: tuple[str, ...]) -> int | None:
@@ -119,12 +117,6 @@ def find_name(name: str, names: tuple[str, ...]) -> int | None:
         return names.index(name)
     alike = [place for place, other in enumerate(names) if other.casefold() == name.casefold()]
     return alike[0] if len(alike) == 1 else None
-
-
-def warn_of_no_crs(scene: Scene) -> None:
-    """Say that a scene has no place on Earth; that is legal."""
-    if scene.grid.crs is None:
-        logger.warning("%s has no CRS; working in its pixel coordinates", scene.name)
 
 
 def require_inside(window: Window, grid: Grid, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Sizes as people give them: 20 or 20px in pixels, 0.5ha or 5000m2 on the ground; 1.5 or 15m for distances."""
+"""Sizes as people give them: 20 or 20px in pixels, 0.5ha or 5000m2 on the ground; 1.5 or 15m for distances; 2GB."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from geoseg.errors import OptionError
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d_]*[2²]?)\s*")
 _DISTANCES = {"": None, "px": None, "pixel": None, "pixels": None, "m": 1.0, "km": 1000.0}
 _AREAS = {"": None, "px": None, "pixel": None, "pixels": None, "m2": 1.0, "m²": 1.0, "ha": 1e4, "km2": 1e6, "km²": 1e6}
+
+_BYTES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,25 @@ def area(text: str | float, what: str) -> Size:
         OptionError: it cannot be read, is negative or not finite.
     """
     return _size(text, what, _AREAS, "a number of pixels such as 20, or an area such as 500m2 or 0.5ha")
+
+
+def parse_bytes(text: str, what: str) -> int:
+    """Bytes from words such as "2GB", "1.5 GiB" or "800M".
+
+    >>> parse_bytes("1.6GB", "memory"), parse_bytes("512MiB", "memory")
+    (1600000000, 536870912)
+
+    Args:
+        text: the words.
+        what: what they are of, for the sentence.
+
+    Raises:
+        OptionError: no such words.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text, re.IGNORECASE)
+    if match is None or match[2].upper() not in _BYTES:
+        raise OptionError(f"{what} is '{text}'; write it as 2GB, 1.5GiB or 800MB")
+    return int(float(match[1]) * _BYTES[match[2].upper()])
 
 
 def _size(text: str | float, what: str, units: dict[str, float | None], expected: str) -> Size:

@@ -34,6 +34,11 @@ _MOST_XML = 500_000_000
 _DEEP = 100_000
 
 _SETTINGS = {
+    # pyogrio has a GDAL of its own, which would take these from the user's environment.
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "OGR_SQLITE_LOAD_EXTENSIONS": "",
     "GML_DOWNLOAD_SCHEMA": "NO",
     "GML_DOWNLOAD_WFS_SCHEMA": "NO",
     "GML_SKIP_RESOLVE_ELEMS": "ALL",

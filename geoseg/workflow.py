@@ -19,25 +19,26 @@ from typing import Any, TypedDict, Unpack
 
 import geopandas as gpd
 import numpy as np
-from filelock import FileLock, Timeout
 
 from geoseg import __version__
 from geoseg.assessment import baseline
 from geoseg.assessment.compare import Regions, compare
 from geoseg.assessment.evaluate import EvaluateResult, Pair, evaluate_pairs
 from geoseg.assessment.pixel_map import PixelMap
-from geoseg.chips.cutter import safe
 from geoseg.chips.dataset import labelled_pixels
 from geoseg.chips.index import ChipIndex, read_index
 from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
 from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
+from geoseg.disk import LOCK, fresh_file, locked
 from geoseg.documents import UNSOUND, checked, parse_json
-from geoseg.errors import OutputError, OutputExistsError
+from geoseg.errors import OutputExistsError
 from geoseg.legend import Legend
-from geoseg.output import fingerprint, refuse_existing, refuse_foreign
+from geoseg.names import plain_name
+from geoseg.output import fingerprint, give_up, refuse_existing, refuse_foreign
 from geoseg.prediction.predict import predict
 from geoseg.readers import Source
+from geoseg.training.checkpoint import Checkpoints
 from geoseg.training.fit import beside as beside_model
 from geoseg.training.fit import train
 from geoseg.vectors.vectorize import vectorize
@@ -86,6 +87,7 @@ def run(
     simplify: float = 1.0,
     polygons: str = ".gpkg",
     device: str = "auto",
+    jobs: int = 1,
     seed: int = 0,
     overwrite: bool = False,
     **inputs: Unpack[InputOptions],
@@ -101,6 +103,7 @@ def run(
         simplify: tolerance of the polygons, in pixels.
         polygons: extension of the polygon files: .gpkg, .geojson, .parquet or .fgb.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        jobs: processes that cut chips; 0 for one per core. What comes out is the same for any number.
         seed: of everything drawn at random.
         overwrite: begin anew when the folder holds another run.
         **inputs: how scenes and labels are read, see `geoseg.chips.pairs.InputOptions`.
@@ -132,19 +135,19 @@ def run(
         files.append(legend)
     with _Steps.open(output, given, files, overwrite) as steps:
         chips, model, report = output / "chips", output / "model.safetensors", output / "report"
-        work: Callable[[], object] = partial(
-            tile, paths, labels, chips, seed=seed, overwrite=True, **inputs, **(tiling or {})
+        work: Callable[..., object] = partial(
+            tile, paths, labels, chips, jobs=jobs, seed=seed, **inputs, **(tiling or {})
         )
         steps.do("tile", work, chips)
         # What was begun by this very run goes on; `train` tells by its settings and chips.
-        learn = partial(train, seed=seed, device=device, overwrite=True, resume=True, **(training or {}))
+        learn = partial(train, seed=seed, device=device, resume=True, **(training or {}))
         steps.do("train", partial(learn, chips, model), model, *(output / name for name in beside_model(model)))
         index = read_index(chips)
         maps, layers = _output_names(output, [pair.source for pair in pairs], polygons)
         for pair, target, layer in zip(pairs, maps, layers, strict=True):
-            work = partial(predict, model, pair.scene, target, device=device, overwrite=True)
+            work = partial(predict, model, pair.scene, target, device=device)
             steps.do(f"predict {target.name}", work, target, *(target.parent / name for name in beside_map(target)))
-            work = partial(vectorize, target, layer, simplify=simplify, overwrite=True)
+            work = partial(vectorize, target, layer, simplify=simplify)
             steps.do(f"vectorize {layer.name}", work, layer)
         judged_on, split = _judge(index)
         scores = evaluate_pairs(
@@ -152,10 +155,10 @@ def run(
             report,
             baseline={"per pixel": _baseline(index, pairs, split)},
             model=model,
-            overwrite=True,
+            overwrite=steps.begin(report),
             **labelling(inputs),
         )
-        steps.finish(asdict(scores), report)
+        steps.finish(asdict(scores))
     return RunResult(
         str(output),
         tuple(map(str, maps)),
@@ -205,53 +208,60 @@ class _Steps:
             OutputError: it cannot be made, or another run is at work in it.
         """
         key = fingerprint({"version": __version__} | given, files)
-        if not folder.exists():
+        is_new = not folder.exists()
+        if is_new:
             refuse_existing(folder, overwrite)
             folder.mkdir()
         elif not folder.is_dir():
             raise OutputExistsError(f"{folder} is a file; choose a folder that does not exist yet")
-        lock = FileLock(folder / ".lock", timeout=0)
         try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputError(f"{folder}: another run is at work in it; wait for it or choose another name") from error
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
-        try:
-            yield cls(folder, key, given, overwrite)
+            with locked(folder, folder):
+                yield cls(folder, key, given, overwrite)
         finally:
-            lock.release()
-            (folder / ".lock").unlink(missing_ok=True)
+            if is_new:
+                _leave_no_beginning(folder)
 
-    def do(self, name: str, work: Callable[[], object], *files: Path) -> None:
+    def begin(self, *files: Path) -> bool:
+        """Note files that are about to be made; True where they are this run's own, made before it was cut off."""
+        # Noted before they are made, so that whoever begins anew knows what to take away.
+        fresh = [file.relative_to(self._folder).as_posix() for file in files]
+        ours = set(fresh) <= set(self._state["files"])
+        if not ours:
+            self._state["files"] += fresh
+            self._save()
+        return ours
+
+    def do(self, name: str, work: Callable[..., object], *files: Path) -> None:
         """Do a step that makes `files`, unless it is complete."""
         if name in self._state["done"]:
             logger.info("%s: done before", name)
             return
-        # Noted before they are made, so that whoever begins anew knows what to take away.
-        self._state["files"] += [file.relative_to(self._folder).as_posix() for file in files]
-        self._save()
-        logger.info("%s", work())
+        logger.info("%s", work(overwrite=self.begin(*files)))
         self._state["done"].append(name)
         self._save()
 
-    def finish(self, scores: dict[str, Any], *files: Path) -> None:
-        """Note that all is complete, with the last of its files."""
-        self._state["files"] += [file.relative_to(self._folder).as_posix() for file in files]
+    def finish(self, scores: dict[str, Any]) -> None:
+        """Note that all is complete."""
         self._state["scores"] = scores
         self._save()
 
     def _save(self) -> None:
-        fresh = self._folder / FRESH
-        fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
-        fresh.replace(self._folder / STATE)
+        with fresh_file(self._folder / STATE) as fresh:
+            fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
+
+
+def _leave_no_beginning(folder: Path) -> None:
+    """Take away the folder of a run that was refused before it made anything."""
+    if [entry.name for entry in folder.iterdir()] == [STATE]:
+        (folder / STATE).unlink()
+        folder.rmdir()
 
 
 def _previous(folder: Path) -> _State | None:
     """The state of the run that the folder holds, None for an empty folder."""
     path = folder / STATE
     if not path.exists():
-        if any(entry.name not in {".lock", FRESH} for entry in folder.iterdir()):
+        if any(entry.name not in {LOCK, FRESH} for entry in folder.iterdir()):
             raise OutputExistsError(f"{folder} holds files that geoseg run did not make; choose another name")
         return None
     try:
@@ -278,6 +288,9 @@ def _remove(folder: Path, files: list[str]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+        # What the earlier run had begun.
+        give_up(path)
+        Checkpoints(path, "", {}).discard()
 
 
 def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[list[Path], list[Path]]:
@@ -285,7 +298,7 @@ def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[l
         return [output / "map.tif"], [output / f"map{extension}"]
     for folder in ("maps", "polygons"):
         (output / folder).mkdir(exist_ok=True)
-    stems = [safe(scene.stem) for scene in scenes]
+    stems = [plain_name(scene.stem) for scene in scenes]
     unique = len(set(stems)) == len(stems)
     names = stems if unique else [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
     return [output / "maps" / f"{name}.tif" for name in names], [

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import matplotlib
 import numpy as np
 import pytest
 import rasterio
@@ -26,6 +30,12 @@ from geoseg.statistics import BandStatistics
 # Also for the processes that tests start: two tests run at a time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+# Graphs of networks are kept for one run of the tests, by all of its processes, and the user's own are left alone.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    # Making its list of fonts takes matplotlib seconds.
+    os.environ.setdefault("MPLCONFIGDIR", matplotlib.get_cachedir())
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="geoseg-tests-")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("geoseg", deadline=None)
 settings.load_profile("geoseg")

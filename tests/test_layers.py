@@ -12,7 +12,8 @@ ROOT = Path(geoseg.__file__).parent
 # Lowest first. Modules of one layer do not know each other, but for those of one folder.
 LAYERS = (
     ("errors", "__init__"),
-    ("registry", "documents", "grid", "progress", "output", "vrt", "units", "compiled", "helpers"),
+    ("registry", "documents", "grid", "progress", "disk", "vrt", "units", "compiled", "helpers", "names", "table"),
+    ("output", "limits"),
     ("legend", "raster", "device"),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),
     ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),
@@ -87,6 +88,11 @@ def test_what_needs_no_network_loads_no_torch():
         "geoseg.viewing.view",
     ):
         assert not modules_after(f"import {module}") & HEAVY, module
+
+
+def test_a_graph_from_the_cache_needs_neither_torch_nor_tables_to_start():
+    loaded = modules_after("import geoseg.prediction.predict, geoseg.prediction.runtimes.openvino")
+    assert not loaded & (HEAVY | {"geopandas", "pandas", "pyogrio"})
 
 
 def test_public_names_are_there():

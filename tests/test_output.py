@@ -1,8 +1,10 @@
 import os
+from pathlib import Path
 
 import pytest
 
-from geoseg.errors import OutputError, OutputExistsError
+from geoseg.disk import stamps
+from geoseg.errors import OutputError, OutputExistsError, SceneError
 from geoseg.output import MARKER, new_output
 
 
@@ -36,6 +38,152 @@ def test_an_error_leaves_what_was_there(tmp_path):
         raise ZeroDivisionError
     assert target.read_text() == "old"
     assert leftovers(tmp_path) == ["a.txt"]
+
+
+def publish(target, text, **options):
+    with new_output(target, overwrite=True, beside=("a.md", "a.csv"), **options) as workspace:
+        workspace.main.write_text(text)
+        workspace.beside("a.md").write_text(text)
+        workspace.beside("a.csv").write_text(text)
+
+
+def die_after(renames, work):
+    """Do some work in a process that is killed after some renames; False where it ended before."""
+    child = os.fork()
+    if child == 0:
+        replace, left = Path.replace, renames
+
+        def counted(self, target):
+            nonlocal left
+            if left == 0:
+                os.kill(os.getpid(), 9)
+            left -= 1
+            return replace(self, target)
+
+        Path.replace = counted
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("before", [False, True], ids=["new", "replaced"])
+def test_killed_between_its_renames_a_set_of_files_is_never_mixed(tmp_path, before, key):
+    target, names = tmp_path / "a.txt", ["a.csv", "a.md", "a.txt"]
+    renames = 0
+    while True:
+        for path in list(tmp_path.iterdir()):
+            path.unlink()
+        if before:
+            publish(target, "old")
+        if not die_after(renames, lambda: publish(target, "new", key=key)):
+            break
+        # Whoever sees the main file never sees it with what belongs to another.
+        texts = {name: (tmp_path / name).read_text() for name in names if (tmp_path / name).exists()}
+        assert "a.txt" not in texts or len(set(texts.values())) == 1
+        with pytest.raises(ZeroDivisionError), new_output(target, overwrite=True, beside=("a.md", "a.csv")):
+            raise ZeroDivisionError
+        assert leftovers(tmp_path) == (names if before else [])
+        assert {(tmp_path / name).read_text() for name in names if before} <= {"old"}
+        die_after(renames, lambda: publish(target, "new", key=key))
+        publish(target, "new", key=key)
+        assert leftovers(tmp_path) == names
+        assert {(tmp_path / name).read_text() for name in names} == {"new"}
+        renames += 1
+    assert renames == (6 if before else 3)
+
+
+def test_a_folder_that_replaces_another_is_back_after_a_kill(tmp_path):
+    def make(text):
+        with new_output(tmp_path / "chips", overwrite=True) as workspace:
+            workspace.main.mkdir()
+            (workspace.main / text).touch()
+
+    make("old")
+    assert die_after(1, lambda: make("new"))
+    assert not (tmp_path / "chips").exists()
+    with pytest.raises(OutputExistsError), new_output(tmp_path / "chips"):
+        pytest.fail("no work may begin")
+    assert leftovers(tmp_path) == ["chips", f"chips/{MARKER}", "chips/old"]
+
+
+def test_a_rename_that_fails_takes_back_those_before_it(tmp_path, monkeypatch):
+    publish(tmp_path / "a.txt", "old")
+    replace = Path.replace
+
+    def failing(self, target):
+        if self.name == "a.txt" and Path(target).parent == tmp_path and "replaced" not in str(self):
+            raise OSError(5, os.strerror(5))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(OutputError, match="Input/output"):
+        publish(tmp_path / "a.txt", "new")
+    assert leftovers(tmp_path) == ["a.csv", "a.md", "a.txt"]
+    assert {(tmp_path / name).read_text() for name in leftovers(tmp_path)} == {"old"}
+
+
+def test_a_run_that_ended_but_did_not_clean_up_leaves_nothing_for_long(tmp_path):
+    def work():
+        with new_output(tmp_path / "a.txt") as workspace:
+            workspace.main.write_text("whole")
+            clear = os.unlink
+            os.unlink = lambda *_, **__: os.kill(os.getpid(), 9)
+            assert clear
+
+    assert die_after(9, work)
+    assert (tmp_path / ".a.txt.partial").is_dir()
+    with pytest.raises(OutputExistsError), new_output(tmp_path / "a.txt"):
+        pytest.fail("no work may begin")
+    assert leftovers(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_stranger_where_geoseg_would_work_is_left_alone(tmp_path, overwrite):
+    hidden = tmp_path / ".a.txt.partial"
+    hidden.mkdir()
+    (hidden / "precious.txt").write_text("!")
+    with pytest.raises(OutputExistsError, match="did not make"), new_output(tmp_path / "a.txt", overwrite=overwrite):
+        pytest.fail("no work may begin")
+    assert (hidden / "precious.txt").read_text() == "!"
+    (hidden / "precious.txt").replace(tmp_path / "saved")
+    hidden.rmdir()
+    (tmp_path / "saved").replace(hidden)
+    with pytest.raises(OutputExistsError, match="in the way"), new_output(tmp_path / "a.txt", overwrite=overwrite):
+        pytest.fail("no work may begin")
+    assert hidden.read_text() == "!"
+    hidden.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    hidden.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputExistsError, match="in the way"), new_output(tmp_path / "a.txt", overwrite=overwrite):
+        pytest.fail("no work may begin")
+
+
+def test_a_file_beside_is_replaced_only_together_with_its_output(tmp_path):
+    (tmp_path / "a.md").write_text("a stranger's")
+    with pytest.raises(OutputExistsError, match="no part of it"):
+        publish(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.md").read_text() == "a stranger's"
+    assert leftovers(tmp_path) == ["a.md"]
+
+
+def test_a_source_that_changes_while_it_is_read_makes_no_output(tmp_path):
+    source, gone = tmp_path / "scene", tmp_path / "gone"
+    source.write_text("1")
+    gone.write_text("1")
+    with (
+        pytest.raises(SceneError, match="scene: was changed while it was read"),
+        new_output(tmp_path / "a.txt", sources=stamps([source, "https://example.org/x"])) as workspace,
+    ):
+        workspace.main.write_text("half of each")
+        source.write_text("22")
+    assert leftovers(tmp_path) == ["gone", "scene"]
+    with new_output(tmp_path / "a.txt", sources=stamps([source, gone])) as workspace:
+        workspace.main.write_text("whole")
+        gone.unlink()
+    assert leftovers(tmp_path) == ["a.txt", "scene"]
 
 
 @pytest.mark.parametrize("there", ["a.txt", "a.md"])

@@ -72,6 +72,23 @@ def test_results_of_two_runs_never_mix(job, tmp_path):
     assert json.loads((tmp_path / "out" / "run.json").read_text())["options"]["seed"] == 1
 
 
+def test_another_run_does_not_go_on_from_what_was_begun(job, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("geoseg.training.fit.leave", stop)
+        with pytest.raises(KeyboardInterrupt):
+            geoseg.run(**job)
+    checkpoint = tmp_path / "out" / ".model.safetensors.checkpoint"
+    assert checkpoint.is_dir()
+    (tmp_path / "out" / "map.gpkg").write_text("a stranger's")
+    with pytest.raises(OutputExistsError, match=r"map\.gpkg exists already"):
+        geoseg.run(**job, seed=1, overwrite=True)
+    assert (tmp_path / "out" / "map.gpkg").read_text() == "a stranger's"
+    assert not checkpoint.exists()
+
+
 def test_a_state_that_was_cut_off_before_it_had_its_name_is_no_obstacle(job, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".run.json.new").write_text("{")

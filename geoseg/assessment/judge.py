@@ -25,7 +25,7 @@ from geoseg.assessment.samples import read_samples
 from geoseg.assessment.scores import Boundary, GroupScores, MapArea
 from geoseg.assessment.sight import Tally
 from geoseg.class_raster import ClassRaster
-from geoseg.errors import MapError, OptionError
+from geoseg.errors import LabelError, MapError, OptionError
 from geoseg.grid import Grid
 from geoseg.labels import LabelOptions
 from geoseg.legend import Legend
@@ -152,7 +152,10 @@ def judge(
 def _scene(
     pair: Pair, raster: ClassRaster, options: Options, rivals: list[MatchedMap], spacing: int | None, longest: int
 ) -> _Scene:
-    labels = open_reference(pair.reference, raster.legend, field=pair.field, **options.labelling)
+    try:
+        labels = open_reference(pair.reference, raster.legend, field=pair.field, **options.labelling)
+    except LabelError as error:
+        raise LabelError(f"{error} (compared with {raster.path})") from error
     regions = regions_of(pair, raster.grid)
     with ExitStack() as stack:
         tallies = _tallies(pair, raster, options, stack, extended=not labels.has_points_only)

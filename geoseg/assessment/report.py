@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from geoseg.assessment.results import EvaluateResult, MapScores, plain
 from geoseg.assessment.worst import Spot
 from geoseg.confusion import Accuracy, confusion_rows
 from geoseg.legend import Legend
+from geoseg.table import write_table
 from geoseg.viewing.composite import Image
 from geoseg.viewing.page import document, template, text
 from geoseg.viewing.viewer import Viewer, behaviour
@@ -128,7 +128,7 @@ def write_report(folder: Path, report: Report) -> None:
         (folder / f"{name}.png").write_bytes(images[name])
         (folder / f"{name}.svg").write_bytes(figures.svg(figure))
     with (folder / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(confusion_rows(report.accuracy.matrix, report.legend))
+        write_table(file, confusion_rows(report.accuracy.matrix, report.legend))
     (folder / "metrics.json").write_text(json.dumps(_metrics(report), indent=2) + "\n", encoding="utf-8")
     page = _html(report, images)
     (folder / "report.html").write_text(page, encoding="utf-8", errors="replace")  # file names may be no text

@@ -20,12 +20,12 @@ from geoseg.atlas.lattice import BlockWindows, Lattice
 from geoseg.atlas.loaded import network
 from geoseg.atlas.mosaic import clear, feathered, open_mosaic
 from geoseg.atlas.tasks import BlockResult, BlockTask, Recipe, read_note
+from geoseg.disk import flush
 from geoseg.documents import UNSOUND, checked
 from geoseg.errors import ClusterError, OutputError, SceneError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE
 from geoseg.model import ModelSpec
-from geoseg.output import flush
 from geoseg.prediction.blend import Blender
 from geoseg.prediction.engine import Network, most_probable
 from geoseg.prediction.layout import Piece

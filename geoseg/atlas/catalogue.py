@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from geoseg.atlas.tasks import Recipe, read_note
 from geoseg.legend import Legend
 from geoseg.model import ModelSpec
 from geoseg.output import new_output
+from geoseg.table import write_table
 from geoseg.writers.geoparquet import Writer
 
 COLLECTION, POLYGONS, AREAS, PICTURE = "collection.json", "polygons.parquet", "areas.csv", "areas.png"
@@ -134,14 +134,9 @@ def _crs(item: dict[str, Any]) -> CRS:
 
 def _table_of_areas(names: list[str], areas: Any, legend: Legend) -> str:
     """Square kilometres of each class in each region."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["region", *(_cell(f"{name}_km2") for name in legend.names), "total_km2"])
+    rows: list[list[str]] = [["region", *(f"{name}_km2" for name in legend.names), "total_km2"]]
     for name, row in zip([*names, "all regions"], [*areas, areas.sum(0)], strict=True):
-        writer.writerow([_cell(name), *(f"{value / 1e6:.6f}" for value in row), f"{row.sum() / 1e6:.6f}"])
+        rows.append([name, *(f"{value / 1e6:.6f}" for value in row), f"{row.sum() / 1e6:.6f}"])
+    text = io.StringIO()
+    write_table(text, rows)
     return text.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in "=+-@\t\r" else text

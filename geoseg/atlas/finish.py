@@ -46,7 +46,8 @@ def finish_region(task: FinishTask) -> RegionResult:
     if not blocks.any_valid():
         return RegionResult(time.monotonic() - start, 0)
     grid, slug = task.place.lattice.grid(task.place.window), task.place.slug
-    with new_output(task.target, overwrite=True) as workspace:
+    files = [known for ref in task.place.scenes for known in ref.files]
+    with new_output(task.target, overwrite=True, sources=files) as workspace:
         folder = workspace.main
         folder.mkdir()
         tags: dict[str, object] = {

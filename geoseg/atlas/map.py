@@ -24,7 +24,7 @@ from geoseg.atlas.plan import Planner, digest
 from geoseg.atlas.regions import Region, Size, grid_regions, read_regions
 from geoseg.atlas.scenes import Cover, Mask, Scenes, open_scenes
 from geoseg.atlas.sources import find_candidates
-from geoseg.atlas.state import opened
+from geoseg.atlas.state import opened, sweep
 from geoseg.atlas.tasks import Recipe
 from geoseg.errors import BandMismatchError, OptionError, RegionError
 from geoseg.model import ModelSpec, read_spec
@@ -186,6 +186,7 @@ def map(
         finally:
             batch.stop()
         write_catalogue(folder, batch.table, spec, recipe)
+        sweep(folder, batch.table.outcomes)
         return batch.table.frame()
 
 

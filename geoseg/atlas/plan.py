@@ -17,7 +17,7 @@ from geoseg.atlas.globe import wrapped
 from geoseg.atlas.lattice import Lattice, Lattices, laid
 from geoseg.atlas.regions import Region
 from geoseg.atlas.scenes import Cover, SceneRef, without_outline
-from geoseg.atlas.state import REGIONS, WORK
+from geoseg.atlas.state import REGIONS, work_of
 from geoseg.atlas.tasks import OUTLINE, BlockResult, BlockTask, FinishTask, Place, Recipe
 from geoseg.errors import OptionError
 from geoseg.grid import Grid
@@ -133,7 +133,7 @@ class RegionJob:
     def begin(cls, plan: RegionPlan, recipe: Recipe, folder: Path, block: int, retries: int) -> RegionJob:
         """Make the work folder of a region, or go on with the one it has."""
         slug = plan.region.slug
-        work = folder / WORK / f"{slug}-{plan.key[:16]}"
+        work = work_of(folder, slug, plan.key)
         work.mkdir(parents=True, exist_ok=True)
         for mark in work.glob("*.begun"):
             mark.unlink()

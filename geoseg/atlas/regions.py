@@ -20,6 +20,7 @@ from rasterio.crs import CRS
 
 from geoseg.atlas.globe import in_degrees, placed
 from geoseg.errors import OptionError, RegionError
+from geoseg.names import plain_name
 from geoseg.registry import suggestion
 from geoseg.vector import read_vector
 
@@ -82,7 +83,7 @@ def slugs(names: list[str]) -> list[str]:
     >>> slugs(["Nord/Süd", "../../etc", "a b", "A_B"])
     ['Nord_Süd', 'etc', 'a_b-c8687a', 'A_B-6c1908']
     """
-    plain = [re.sub(r"[^\w-]+", "_", name).strip("_")[:60] for name in names]
+    plain = [plain_name(name).strip("_") for name in names]
     plain = ["" if _DEVICES.match(slug) else slug for slug in plain]
     seen = Counter(slug.casefold() for slug in plain)
     return [

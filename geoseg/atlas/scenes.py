@@ -16,11 +16,13 @@ import shapely
 from rasterio.windows import Window
 
 from geoseg.atlas.globe import in_degrees, lonlat_boxes
+from geoseg.disk import Stamp, stamps
 from geoseg.errors import GeosegError, OptionError, SceneError
 from geoseg.grid import Grid
 from geoseg.model import ModelSpec
 from geoseg.output import fingerprint
 from geoseg.raster import is_remote
+from geoseg.readers import require_written
 from geoseg.scene import Scene, SceneView, band_places
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class SceneRef:
         places: which of its bands the model takes, in the model's order.
         mask: place and values of the band that says what does not count.
         stamp: what tells it from a scene of the same name with other pixels.
+        files: what it is made of, as it was then.
         times: first and last moment it was taken, as RFC 3339; that of its file where nobody says.
         outline: in longitude and latitude, unwrapped.
     """
@@ -74,6 +77,7 @@ class SceneRef:
     places: tuple[int, ...]
     mask: tuple[int, tuple[int, ...]] | None
     stamp: str
+    files: tuple[Stamp, ...]
     times: tuple[str, str]
     outline: shapely.Geometry = field(compare=False)
 
@@ -194,6 +198,7 @@ def _looked_at(
         raise SceneError(
             f"{scene.name}: has no CRS, so it has no place in an atlas; assign it with 'rio edit-info --crs'"
         )
+    require_written(scene)
     masked = None if mask is None else (mask.place(scene, bands), mask.values)
     places = _places(scene, spec, model, bands, masked)
     outline = in_degrees(_outline(scene.grid), scene.grid.crs)
@@ -203,7 +208,7 @@ def _looked_at(
         {"grid": [scene.grid.crs.to_wkt(), *scene.grid.transform], "places": places, "mask": masked}, opener.files
     )
     times = candidate.times or _file_times(opener.files)
-    return SceneRef(opener, scene.grid, places, masked, stamp, times, outline)
+    return SceneRef(opener, scene.grid, places, masked, stamp, stamps(opener.files), times, outline)
 
 
 def _places(

@@ -57,9 +57,7 @@ class Assets:
             SceneError: it cannot be opened.
         """
         if len(self.files) == 1:
-            remote = self.options.get("allow_remote", False)
-            nodata, bands = self.options.get("nodata"), self.options.get("bands")
-            return GeoTiffScene(self.files[0], bands=bands, nodata=nodata, allow_remote=remote)
+            return GeoTiffScene(self.files[0], self.options)
         files = [BandFile(path, name=key) for key, path in zip(self.keys, self.files, strict=True)]
         return open_stack(self.name, files, self.options)
 

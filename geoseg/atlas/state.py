@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,18 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 import shapely
-from filelock import FileLock, Timeout
 
 from geoseg import __version__
-from geoseg.atlas.tasks import read_note
+from geoseg.atlas.tasks import OUTLINE, read_note
+from geoseg.disk import LOCK, fresh_file, locked
 from geoseg.documents import UNSOUND, checked, parse_json
-from geoseg.errors import OutputError, OutputExistsError
-from geoseg.output import MARKER, flush, refuse_existing, refuse_foreign
+from geoseg.errors import OutputExistsError
+from geoseg.output import MARKER, refuse_existing, refuse_foreign, refuse_foreign_workspace, tidy
 
-NOTE, LOCK, WORK, REGIONS, TABLE = "atlas.json", ".lock", ".work", "regions", "regions.parquet"
+NOTE, WORK, REGIONS, TABLE = "atlas.json", ".work", "regions", "regions.parquet"
 WAITING, RUNNING, DONE, FAILED, NO_SCENE, NO_DATA = "waiting", "running", "done", "failed", "no scene", "no data"
+
+_KEY_LETTERS = 16
 
 _EVERY = 2.0
 """Seconds at least between two tables of a run; more where writing one takes long."""
@@ -99,15 +100,9 @@ class Table:
         """
         if not self._changed or (not now and time.monotonic() - self._saved < self._every):
             return
-        fresh, start = self._path.with_name(f".{self._path.name}.new"), time.monotonic()
-        try:
+        start = time.monotonic()
+        with fresh_file(self._path) as fresh:
             self.frame().to_parquet(fresh)
-            flush(fresh)
-            os.replace(fresh, self._path)  # noqa: PTH105 - the counterpart of flush
-        except OSError as error:
-            raise OutputError(
-                f"{self._path}: cannot be written: {error.strerror or error}; is the disk full?"
-            ) from error
         self._saved, self._changed = time.monotonic(), False
         self._every = max(_EVERY, 20 * (self._saved - start))
 
@@ -135,24 +130,14 @@ def opened(folder: Path, key: str, given: dict[str, Any], overwrite: bool) -> It
         folder.mkdir()
     elif not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; choose a folder that does not exist yet")
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(f"{folder}: another run is at work in it; wait for it or choose another name") from error
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
-    try:
+    with locked(folder, folder):
         _begin(folder, key, given, overwrite)
         yield
-    finally:
-        lock.release()
-        (folder / LOCK).unlink(missing_ok=True)
 
 
 def _begin(folder: Path, key: str, given: dict[str, Any], overwrite: bool) -> None:
     note = read_note(folder / NOTE)
-    if note is None and any(entry.name not in (LOCK, NOTE) for entry in folder.iterdir()):
+    if note is None and any(entry.name not in (LOCK, NOTE, f".{NOTE}.new") for entry in folder.iterdir()):
         raise OutputExistsError(f"{folder} holds files that geoseg map did not make; choose another name")
     if note is not None and note.get("key") != key:
         if not overwrite:
@@ -164,21 +149,48 @@ def _begin(folder: Path, key: str, given: dict[str, Any], overwrite: bool) -> No
                 f"({str(before.get(other, note.get('version')))[:80]}); choose another name or give --overwrite"
             )
         _empty(folder)
+    # First of all: whoever finds the note knows that the rest is geoseg's.
+    with fresh_file(folder / NOTE) as fresh:
+        fresh.write_text(json.dumps({"version": __version__, "key": key, "options": given}, indent=1), encoding="utf-8")
     (folder / REGIONS).mkdir(exist_ok=True)
     (folder / WORK).mkdir(exist_ok=True)
-    fresh = folder / f".{NOTE}.new"
-    fresh.write_text(json.dumps({"version": __version__, "key": key, "options": given}, indent=1), encoding="utf-8")
-    fresh.replace(folder / NOTE)
+
+
+def work_of(folder: Path, slug: str, key: str) -> Path:
+    """Where what is done of a region is kept until it is complete."""
+    return folder / WORK / f"{slug}-{key[:_KEY_LETTERS]}"
+
+
+def sweep(folder: Path, outcomes: list[Outcome]) -> None:
+    """Take away what runs that were killed left of regions that are complete."""
+    done = {outcome.slug for outcome in outcomes if outcome.state == DONE}
+    for slug in done:
+        tidy(folder / REGIONS / slug)
+    work = folder / WORK
+    for entry in work.iterdir():
+        if entry.name[: -_KEY_LETTERS - 1] in done and _is_work(entry):
+            shutil.rmtree(entry, ignore_errors=True)
+    with suppress(OSError):
+        work.rmdir()
+
+
+def _is_work(path: Path) -> bool:
+    """True for a folder that was made by `work_of`; one that was only just made is empty."""
+    return path.is_dir() and not path.is_symlink() and ((path / OUTLINE).is_file() or not any(path.iterdir()))
 
 
 def _empty(folder: Path) -> None:
     """Take away the maps of another atlas, and nothing that geoseg did not make."""
     for region in sorted((folder / REGIONS).iterdir()) if (folder / REGIONS).is_dir() else ():
         if region.name.startswith(".") and region.name.endswith(".partial"):
-            continue  # what a run that was killed had begun
+            refuse_foreign_workspace(region)
+            continue
         if not (region / MARKER).is_file():
             raise OutputExistsError(f"{region}: was not made by geoseg map; move it away or choose another name")
         refuse_foreign(region)
+    for work in (folder / WORK).iterdir() if (folder / WORK).is_dir() else ():
+        if not _is_work(work):
+            raise OutputExistsError(f"{work}: was not made by geoseg map; move it away or choose another name")
     for name in (REGIONS, WORK):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / TABLE).unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from geoseg.chips.pairs import LabelledScene
 from geoseg.chips.strips import Strip, Task
 from geoseg.errors import OutputError
 from geoseg.legend import IGNORE
+from geoseg.names import plain_name
 from geoseg.raster import gdal_settings
 
 
@@ -48,12 +49,14 @@ class Cut:
     Attributes:
         rows: (chips, 6 + classes): scene, split, row, col, height, width, labelled pixels per class.
         sizes: (chips, 2): bytes of the image and of the label of each; 0 for chips that have no files.
+        sums: (chips, 2): their CRC-32.
         sample: valid pixels (n, bands) of all chips, one chip after the other.
         sampled: (chips,): how many of them are of each chip.
     """
 
     rows: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
+    sums: npt.NDArray[np.int64]
     sample: npt.NDArray[Any]
     sampled: npt.NDArray[np.int64]
 
@@ -71,8 +74,10 @@ def cut_task(pairs: Sequence[LabelledScene], task: Task, *, rules: Rules) -> Cut
     rows = np.array([row for row, _, _ in made], np.int64).reshape(len(made), 6 + len(pair.labels.legend))
     empty = np.empty((0, len(pair.scene.bands)), pair.scene.dtype)
     samples = [sample for _, _, sample in made]
-    sizes = np.array([sizes for _, sizes, _ in made], np.int64).reshape(-1, 2)
-    return Cut(rows, sizes, np.concatenate([empty, *samples]), np.array(list(map(len, samples)), np.int64))
+    files = np.array([files for _, files, _ in made], np.int64).reshape(-1, 2, 2)
+    return Cut(
+        rows, files[:, 0], files[:, 1], np.concatenate([empty, *samples]), np.array(list(map(len, samples)), np.int64)
+    )
 
 
 def _cut_strip(
@@ -120,10 +125,10 @@ class Chip:
     valid: npt.NDArray[np.bool_]
     indices: npt.NDArray[np.uint8]
 
-    def write(self, rules: Rules, encoder: Encoder) -> tuple[int, int]:
-        """Write image and label; returns the bytes of each."""
+    def write(self, rules: Rules, encoder: Encoder) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Write image and label; returns the bytes of each, and their CRC-32."""
         if rules.compress is None:
-            return 0, 0
+            return (0, 0), (0, 0)
         number, _, row, col, height, width = self.place
         grid = self.pair.scene.grid.crop(Window(col, row, width, height))
         name = chip_name(self.pair, number, row, col)
@@ -132,7 +137,7 @@ class Chip:
         if rules.folder is not None:
             _write(rules.folder / "images" / name, image)
             _write(rules.folder / "labels" / name, label)
-        return len(image), len(label)
+        return (len(image), len(label)), (zlib.crc32(image), zlib.crc32(label))
 
     def sample(self, rules: Rules) -> npt.NDArray[Any]:
         """Every so many-th valid pixel (n, bands), from a start that depends on the seed and the place alone."""
@@ -157,9 +162,4 @@ def _write(path: Path, content: bytes) -> None:
 
 def chip_name(pair: LabelledScene, scene: int, row: int, col: int) -> str:
     """File name of a chip, of its image and of its label."""
-    return f"{scene:04d}_{safe(pair.source.stem)}_{row:06d}_{col:06d}.tif"
-
-
-def safe(name: str) -> str:
-    """A scene's name made harmless for a file name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60]
+    return f"{scene:04d}_{plain_name(pair.source.stem)}_{row:06d}_{col:06d}.tif"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -32,13 +32,7 @@ class Journal:
         path = self._path(number)
         fresh = path.with_suffix(".new")
         with fresh.open("wb") as file:
-            np.savez(
-                file,
-                rows=cut.rows,
-                sizes=cut.sizes,
-                sample=cut.sample,
-                sampled=cut.sampled,
-            )
+            np.savez(file, **{field.name: getattr(cut, field.name) for field in fields(cut)})
         fresh.replace(path)
 
     def read(self, number: int, pairs: Sequence[LabelledScene]) -> Cut | None:
@@ -46,7 +40,7 @@ class Journal:
         try:
             # Opened here: numpy leaves a file open that turns out not to be one of its own.
             with self._path(number).open("rb") as file, np.load(file, allow_pickle=False) as note:
-                cut = Cut(note["rows"], note["sizes"], note["sample"], note["sampled"])
+                cut = Cut(**{field.name: note[field.name] for field in fields(Cut)})
             return cut if self._is_whole(cut, pairs) else None
         except (OSError, EOFError, BadZipFile, zlib.error, *UNSOUND):
             return None
@@ -55,13 +49,19 @@ class Journal:
         return self.notes / f"{number:06d}.npz"
 
     def _is_whole(self, cut: Cut, pairs: Sequence[LabelledScene]) -> bool:
-        """True when the files of all chips are there and have their size."""
-        for (scene, _, row, col, *_), wanted in zip(cut.rows.tolist(), cut.sizes.tolist(), strict=True):
+        """True when the files of all chips are there and hold what was written."""
+        for (scene, _, row, col, *_), sizes, sums in zip(
+            cut.rows.tolist(), cut.sizes.tolist(), cut.sums.tolist(), strict=True
+        ):
             name = chip_name(pairs[scene], scene, row, col)
-            try:
-                sizes = [(self.chips / folder / name).stat().st_size for folder in ("images", "labels")]
-            except OSError:
-                sizes = [0, 0]
-            if sizes != wanted:
-                return False
+            for folder, size, total in zip(("images", "labels"), sizes, sums, strict=True):
+                if size and _sum(self.chips / folder / name) != total:
+                    return False
         return True
+
+
+def _sum(path: Path) -> int | None:
+    try:
+        return zlib.crc32(path.read_bytes())
+    except OSError:
+        return None

@@ -11,8 +11,8 @@ from typing import Unpack, cast
 from geoseg.errors import BandMismatchError, LabelError, OptionError
 from geoseg.labels import LabelOptions, Labels, merged_legend, open_labels
 from geoseg.legend import Legend, read_legend
-from geoseg.readers import SUFFIXES, ReadOptions, Source, Words, find_sources
-from geoseg.scene import Scene, warn_of_no_crs
+from geoseg.readers import SUFFIXES, ReadOptions, Source, Words, find_sources, warn_of_doubts
+from geoseg.scene import Scene
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _require_alike(scenes: Sequence[Scene], *, by_number: bool) -> None:
     """Refuse scenes of different bands; warn of those that differ in other ways."""
     first = scenes[0]
     for scene in scenes:
-        warn_of_no_crs(scene)
+        warn_of_doubts(scene)
         same = [band.casefold() for band in scene.bands] == [band.casefold() for band in first.bands]
         if not same and not (by_number and len(scene.bands) == len(first.bands)):
             raise BandMismatchError(

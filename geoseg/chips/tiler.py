@@ -26,6 +26,7 @@ from geoseg.chips.result import TileResult
 from geoseg.chips.split import Division, Folds, Shares
 from geoseg.chips.strips import Task, make_tasks
 from geoseg.chips.work import Workers, workers
+from geoseg.disk import Stamp, stamps
 from geoseg.errors import ChipError, OptionError, require_seed
 from geoseg.output import fingerprint, new_output, refuse_existing
 from geoseg.readers import Words
@@ -135,6 +136,7 @@ def tile(
     if not dry_run:
         refuse_existing(output, overwrite)
     pairs = open_pairs(scenes, labels, **inputs)
+    sources = stamps(_files(pairs, settings))
     drawn = read_areas(areas, area_column) if areas is not None else None
     with workers(pairs, jobs) as crew:
         plan = plan_chips(
@@ -149,7 +151,7 @@ def tile(
             name=str(pairs[0].labels.path),
         )
         logger.info("Chips of %d pixels, %d apart between splits, split by %s", plan.chip, plan.gap, plan.by)
-        job = _Job(output, pairs, settings, plan, _wanted(division, drawn), inputs)
+        job = _Job(output, pairs, settings, plan, _wanted(division, drawn), inputs, sources)
         frame = job.frame(list(job.cut(crew, None))) if dry_run else job.make(crew, overwrite)
     return job.result(frame, dry_run=dry_run)
 
@@ -164,17 +166,21 @@ class _Job:
     plan: ChipPlan
     wanted: tuple[str, ...]
     inputs: InputOptions
+    sources: tuple[Stamp, ...]
 
     @property
     def key(self) -> str:
         """What makes two runs the same work."""
         legend = self.pairs[0].labels.legend.to_dict()
         same = {"version": __version__, "format": FORMAT, "legend": legend} | self._options() | self._origin()
-        return fingerprint(same, self._files())
+        return fingerprint(same, _files(self.pairs, self.settings))
 
     def make(self, crew: Workers[list[LabelledScene]], overwrite: bool) -> gpd.GeoDataFrame:
         """Make the chip folder, and return its index."""
-        with new_output(self.output, overwrite=overwrite, key=self.key, bulk=("images", "labels")) as workspace:
+        made = new_output(
+            self.output, overwrite=overwrite, key=self.key, bulk=("images", "labels"), sources=self.sources
+        )
+        with made as workspace:
             workspace.main.mkdir(exist_ok=True)
             notes = workspace.scratch("notes")
             notes.mkdir(exist_ok=True)
@@ -251,7 +257,7 @@ class _Job:
             "statistics": _statistics(cuts, self.plan.names, self.settings.folds),
             "options": self._options(),
             **self._origin(),
-            "fingerprint": fingerprint({}, self._files()),
+            "fingerprint": fingerprint({}, _files(self.pairs, self.settings)),
         }
 
     def result(self, frame: gpd.GeoDataFrame, *, dry_run: bool) -> TileResult:
@@ -280,11 +286,6 @@ class _Job:
             "label_options": labelling(self.inputs),
         }
 
-    def _files(self) -> list[str]:
-        labels = dict.fromkeys(str(pair.labels.path) for pair in self.pairs)
-        files = [file for pair in self.pairs for file in pair.source.files] + list(labels)
-        return files + ([self.settings.areas] if self.settings.areas else [])
-
     def _refuse_poor(self, frame: gpd.GeoDataFrame) -> None:
         for name in self.wanted:
             if not (frame["split"] == name).any():
@@ -292,6 +293,13 @@ class _Job:
                     f"{self.pairs[0].labels.path}: no {name} chip has labels on valid pixels of its own ground; label "
                     f"more places, give {name} no share with --split, or use scenes that overlap less"
                 )
+
+
+def _files(pairs: list[LabelledScene], settings: Settings) -> list[str]:
+    """All that is read."""
+    labels = dict.fromkeys(str(pair.labels.path) for pair in pairs)
+    files = [file for pair in pairs for file in pair.source.files] + list(labels)
+    return files + ([settings.areas] if settings.areas else [])
 
 
 def _cut(pairs: list[LabelledScene], task: Task, *, rules: Rules, journal: Journal | None) -> Cut:

@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing import forkserver
 from typing import Any, Generic, TypeVar
 
-from geoseg.errors import ChipError, OptionError
+from geoseg.errors import ChipError, ClusterError, OptionError
 
 Context = TypeVar("Context")
 Task = TypeVar("Task")
@@ -39,7 +39,7 @@ class Workers(Generic[Context]):
         or a partial of one.
 
         Raises:
-            ChipError: a process was killed, for want of memory as a rule.
+            ClusterError: a process was killed, for want of memory as a rule.
         """
         if self._pool is None:
             for task in tasks:
@@ -51,7 +51,7 @@ class Workers(Generic[Context]):
         try:
             yield from results
         except BrokenProcessPool as error:
-            raise ChipError(
+            raise ClusterError(
                 "a process was killed, most likely because memory ran out; give fewer --jobs, the same command goes on"
             ) from error
 

@@ -24,6 +24,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--together", is_flag=True, help="The maps are scenes of one job: counted together, and one by one.")
 @options.class_field
 @options.labelling
+@options.limits
 @click.option("--scene", help="The scene of the first map, to show it beside it.")
 @options.bands
 @click.option(

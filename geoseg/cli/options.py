@@ -16,10 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+<<<<<<< HEAD
 from geoseg.documents import parse_toml
+from geoseg.errors import GeosegError, OptionError
+=======
 from geoseg.errors import GeosegError
+>>>>>>> hA
 from geoseg.registry import suggestion
+
+_MOST_CONFIG = 1_000_000
+_LIMITS = "geoseg.limits"
 
 
 class Command(click.Command):
@@ -47,25 +55,49 @@ class Command(click.Command):
         os.environ.setdefault("CPL_LOG", os.devnull)
         progress.enable(not quiet)
         try:
-            with _log_to_stderr(quiet, verbose), _terminated_like_interrupted(self._again):
+            with (
+                _log_to_stderr(quiet, verbose),
+                _terminated_like_interrupted(self._again),
+                _within(ctx.meta.get(_LIMITS, {})),
+            ):
                 return super().invoke(ctx)
         except GeosegError as error:
             if debug:
                 raise
-            _say(f"Error: {error}")
+            _say(f"Error: {error}{_from_config(ctx)}")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             if debug:
                 raise
             _say(f"Stopped; {self._again}")
             ctx.exit(130)
-        except MemoryError as error:
-            if debug:
+        except (MemoryError, ImportError, OSError, RuntimeError) as error:
+            if debug or not _is_want_of_memory(error):
                 raise
-            _say(f"Error: out of memory: {error or 'nothing was left'}; use smaller windows or chips")
+            _say(f"Error: out of memory: {str(error) or 'nothing was left'}; use smaller windows or chips")
             ctx.exit(1)
         finally:
             progress.enable(False)
+
+
+def _is_want_of_memory(error: BaseException) -> bool:
+    """True for what libraries raise when there is no memory: the loader of their own code, torch, threads."""
+    words = ("failed to map segment", "allocate memory", "not enough memory", "out of memory", "can't start new thread")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
+@contextmanager
+def _within(given: dict[str, Any]) -> Iterator[None]:
+    """Hold all rasters that a command opens to the limits that were given."""
+    if all(value is None for value in given.values()):
+        yield
+        return
+    from geoseg.limits import MAX_BLOCK, MAX_PIXELS, Limits
+    from geoseg.raster import within
+
+    pixels, block = given.get("max_pixels") or MAX_PIXELS, given.get("max_block") or MAX_BLOCK
+    with within(Limits(pixels, block, given.get("allow_driver") or ())):
+        yield
 
 
 @contextmanager
@@ -84,6 +116,14 @@ def _terminated_like_interrupted(again: str) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _from_config(ctx: click.Context) -> str:
+    """Where options came from that nobody typed."""
+    sources = {ctx.get_parameter_source(name) for name in ctx.params}
+    if ParameterSource.DEFAULT_MAP not in sources or ctx.parent is None:
+        return ""
+    return f" (options were read from {ctx.parent.params.get('config')})"
 
 
 def _say(text: str) -> None:
@@ -147,9 +187,60 @@ bands = click.option(
     "--bands", callback=split_names, metavar="NAMES", help="Bands to use: names or 1-based numbers, comma separated."
 )
 nodata = click.option("--nodata", type=float, help="Value that means no data, in place of what the scene declares.")
+
+
+def _note_limit(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Callback: what holds for every raster that the command opens, be it a scene, a map or labels."""
+    if param.name == "max_block" and value is not None:
+        value = _bytes(value, param)
+    elif param.name == "allow_driver":
+        value = split_names(ctx, param, value)
+    ctx.meta.setdefault(_LIMITS, {})[param.name] = value
+    return value
+
+
+def _bytes(text: str, param: click.Parameter) -> int:
+    """Bytes of a text such as 512MB."""
+    from geoseg.units import parse_bytes
+
+    try:
+        return parse_bytes(text, param.opts[-1].lstrip("-"))
+    except GeosegError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _limits(exposed: bool) -> tuple[Callable[..., Any], ...]:
+    """Options of `geoseg.limits.Limits`; `exposed` hands them to the command too."""
+    return (
+        click.option(
+            "--allow-driver", callback=_note_limit, expose_value=exposed, metavar="NAMES",
+            help="Drivers of GDAL, such as ENVI, that may open what is no GeoTIFF, JPEG 2000, VRT, PNG or netCDF.",
+        ),
+        click.option(
+            "--max-pixels", type=click.IntRange(min=1), callback=_note_limit, expose_value=exposed, metavar="N",
+            help="Refuse rasters that declare more pixels than this; 100,000,000,000 by default.",
+        ),
+        click.option(
+            "--max-block", callback=_note_limit, expose_value=exposed, metavar="SIZE",
+            help="Refuse rasters whose blocks are larger than this when decoded; 256MiB by default.",
+        ),
+    )  # fmt: skip
+
+
+def limits(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What rasters may declare, for commands that read no scenes; `reading` has it for the others."""
+    for option in reversed(_limits(exposed=False)):
+        function = option(function)
+    return function
+
+
 _READING = (
     bands,
     nodata,
+    click.option(
+        "--nodata-rule", type=click.Choice(["any", "all"]), default="any", show_default=True,
+        help="A pixel has no data where any band used has none, or only where all have none.",
+    ),
     click.option(
         "--join", type=click.Choice(["stack", "mosaic"]),
         help="Several files are one scene: stack for bands in files of their own, mosaic for files side by side.",
@@ -162,6 +253,7 @@ _READING = (
         show_default=True, help="How a stack or mosaic lays values on another grid.",
     ),
     click.option("--allow-remote", is_flag=True, help="Let a VRT read URLs and files outside of its folder."),
+    *_limits(exposed=True),
 )  # fmt: skip
 
 
@@ -211,9 +303,13 @@ def read_config(path: str, group: click.Group, ctx: click.Context) -> dict[str, 
     """Read a configuration file into click's default map.
 
     Raises:
-        click.UsageError: not TOML, or a command or option that does not exist.
+        click.UsageError: not TOML, a command or option that does not exist, or a value that the option does not take.
     """
     try:
+        if not Path(path).is_file():
+            raise click.UsageError(f"{path}: is not a regular file; a TOML file is needed")
+        if Path(path).stat().st_size > _MOST_CONFIG:
+            raise click.UsageError(f"{path}: is larger than {_MOST_CONFIG:,} bytes; a configuration lists options only")
         tables = parse_toml(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{path}: cannot be read as TOML: {error}") from error
@@ -239,14 +335,46 @@ def _table(path: str, name: str, table: dict[str, Any], subcommand: click.Comman
     for key in table:
         if key not in flags:
             raise click.UsageError(f"{path}: [{name}] has no option '{key}'; {suggestion(key, sorted(flags))}")
-    return {str(flags[key].name): _option_value(path, name, key, value, flags[key]) for key, value in table.items()}
+    context = click.Context(subcommand)
+    return {
+        str(flags[key].name): _option_value(f"{path}: [{name}] {key}", value, flags[key], context)
+        for key, value in table.items()
+    }
 
 
-def _option_value(path: str, name: str, key: str, value: Any, option: click.Option) -> Any:
+def _option_value(what: str, value: Any, option: click.Option, context: click.Context) -> Any:
     """A value as it would be typed: lists joined by commas, or, of options that may be repeated, one by one."""
-    if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
-        return list(map(str, value)) if option.multiple else ",".join(map(str, value))
-    if isinstance(value, str | int | float):
-        typed = value if isinstance(value, bool) and option.is_flag else str(value)
-        return [typed] if option.multiple else typed
-    raise click.UsageError(f"{path}: [{name}] {key} is {value!r}; give one value, or a list of names or numbers")
+    items = value if isinstance(value, list) else [value]
+    if not items or not all(isinstance(item, str | int | float) for item in items):
+        raise click.UsageError(f"{what} is {_short(value)}; give one value, or a list of names or numbers")
+    if any(not _is_sort_of(item, option) for item in items):
+        raise click.UsageError(f"{what} is {_short(value)}; give {_sort_of(option)}")
+    typed = items if option.multiple else ",".join(map(str, items)) if isinstance(value, list) else value
+    try:
+        # Here the file can be named; click would only know that it was no word of the command.
+        option.process_value(context, typed)
+    except click.BadParameter as error:
+        raise click.UsageError(f"{what} is {_short(value)}: {error.message}") from error
+    return typed
+
+
+def _is_sort_of(item: Any, option: click.Option) -> bool:
+    """True when a value of TOML is one that the option means: click would take true for 1 and 64.5 for 64."""
+    if isinstance(option.type, click.types.BoolParamType):
+        return isinstance(item, bool)
+    if isinstance(item, bool):
+        return False
+    if isinstance(option.type, click.types.IntParamType):
+        return not isinstance(item, float) or item.is_integer()
+    return not isinstance(item, float) or math.isfinite(item)
+
+
+def _sort_of(option: click.Option) -> str:
+    if isinstance(option.type, click.types.BoolParamType):
+        return "true or false"
+    return "a whole number" if isinstance(option.type, click.types.IntParamType) else "a number, or a text in quotes"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."

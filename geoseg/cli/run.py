@@ -24,6 +24,11 @@ from geoseg.cli import options
 @click.option("--arch", default="auto", show_default=True, help="unet_compact (auto), unet, ...; see geoseg models.")
 @click.option("--encoder", help="Encoder of the networks that have one, such as resnet18.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a fixed number of draws; default 12.")
+@click.option("--allow-missing", is_flag=True, help="Train although a class has no training pixel.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=0), default=1, show_default=True,
+    help="Processes that cut chips; 0: all cores.",
+)  # fmt: skip
 @click.option(
     "--simplify", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Tolerance of polygons, in pixels."
 )
@@ -45,6 +50,7 @@ def command(
     arch: str,
     encoder: str | None,
     epochs: int | None,
+    allow_missing: bool,
     **settings: Any,
 ) -> None:
     """Do the whole job on SCENE and LABELS: tile, train, predict, vectorize, evaluate.
@@ -59,5 +65,5 @@ def command(
     from geoseg.workflow import run
 
     tiling = {"chip_size": chip_size, "split_by": split_by}
-    training = {"arch": arch, "encoder": encoder, "epochs": epochs}
+    training = {"arch": arch, "encoder": encoder, "epochs": epochs, "allow_missing": allow_missing}
     options.tell(run(list(scenes), labels, tiling=tiling, training=training, **settings), as_json)

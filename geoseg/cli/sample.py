@@ -40,6 +40,7 @@ def _accuracies(ctx: click.Context, param: click.Parameter, value: str) -> float
 )
 @options.legend
 @options.seed
+@options.limits
 @options.overwrite
 @options.json_
 def command(map_path: Path, output: Path, as_json: bool, **settings: Any) -> None:

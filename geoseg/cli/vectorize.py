@@ -70,6 +70,7 @@ from geoseg.cli import options
 @click.option("--dst-crs", metavar="CRS", help="Coordinate system of the polygons, such as EPSG:4326.")
 @click.option("--band", type=int, metavar="N", help="Band that holds the classes, where there are several.")
 @options.legend
+@options.limits
 @options.overwrite
 @options.json_
 def command(

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from geoseg.errors import OptionError
+from geoseg.units import parse_bytes
 
 MOST = 2_200_000_000
 """Bytes that are taken at most when nobody says how many: beyond, larger windows gain next to nothing."""
@@ -21,8 +21,6 @@ LEAST = 300_000_000
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
-_UNITS = {"": 1, "B": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
-
 
 def parse_memory(text: str) -> int:
     """Bytes from words such as "2GB", "1.5 GiB" or "800M".
@@ -33,10 +31,7 @@ def parse_memory(text: str) -> int:
     >>> parse_memory("1.6GB"), parse_memory("512MiB")
     (1600000000, 536870912)
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text, re.IGNORECASE)
-    if match is None or match[2].upper() not in _UNITS:
-        raise OptionError(f"memory is '{text}'; write it as 2GB, 1.5GiB or 800MB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    return parse_bytes(text, "memory")
 
 
 def for_windows(memory: int | None, processes: int = 1) -> int:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg import progress
-from geoseg.chips.cutter import safe
 from geoseg.device import choose_device
 from geoseg.errors import OptionError
 from geoseg.model import Model
+from geoseg.names import plain_name
 from geoseg.output import Workspace, new_output, refuse_existing
 from geoseg.prediction.context import GlobalContext
 from geoseg.prediction.crf_options import CrfOptions
@@ -141,7 +141,7 @@ def predict_all(
     folder = Path(folder)
     reading = {name: value for name, value in options.items() if name in ReadOptions.__annotations__}
     sources = find_sources(scenes, **reading)
-    names = [f"{safe(source.stem)}.tif" for source in sources]
+    names = [f"{plain_name(source.stem)}.tif" for source in sources]
     for name in names:
         if names.count(name) > 1:
             raise OptionError(f"{folder}: two scenes would both become {name}; map them one by one")
@@ -163,7 +163,13 @@ def _make(
 ) -> tuple[npt.NDArray[np.int64], SeamScore | None]:
     """Make the map, and what was asked for beside it; pixels per class index (256,), and how its seams show."""
     outputs, job = asked.outputs, ready.job
-    made = new_output(outputs.classes, overwrite=outputs.overwrite, beside=beside(outputs.classes), key=ready.key)
+    made = new_output(
+        outputs.classes,
+        overwrite=outputs.overwrite,
+        beside=beside(outputs.classes),
+        key=ready.key,
+        sources=ready.sources,
+    )
     with made as workspace:
         store = _map(workspace, asked, ready, timing)
         if asked.settings.crf is not None:

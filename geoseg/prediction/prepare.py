@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from geoseg import __version__
 from geoseg.device import choose_device, device_among
+from geoseg.disk import Stamp, fresh_file, stamps
 from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import BandMismatchError, OptionError
 from geoseg.grid import Grid, WindowGrid
 from geoseg.model import Model, ModelSpec, load_model, read_spec
 from geoseg.output import fingerprint, unfinished
-from geoseg.prediction.aoi import clipped
 from geoseg.prediction.budget import for_windows
 from geoseg.prediction.context import Context, GlobalContext, choose_context, scene_mean, settled
 from geoseg.prediction.crf_options import CrfOptions
@@ -26,8 +26,8 @@ from geoseg.prediction.engine import Job
 from geoseg.prediction.layout import Request, WindowLayout, largest_window, left_out, plan
 from geoseg.prediction.outputs import Outputs
 from geoseg.prediction.runtimes import Runtime, open_runtime
-from geoseg.readers import ReadOptions, Words, find_source, reprojected
-from geoseg.scene import Scene, band_places, warn_of_no_crs
+from geoseg.readers import ReadOptions, Words, find_source, reprojected, warn_of_doubts
+from geoseg.scene import Scene, band_places
 
 WINDOWS = "windows.json"
 """Name of the note of an unfinished map's windows."""
@@ -113,6 +113,7 @@ class Prepared:
         key: what makes two runs the same work; None where they cannot be told apart.
         largest: side of the largest window that fits into the memory, in pixels.
         mean: of the scene (C,), where the network takes it.
+        sources: the files that are read, as they were before; none where they are open already.
     """
 
     job: Job
@@ -122,6 +123,7 @@ class Prepared:
     key: str | None
     largest: int
     mean: npt.NDArray[np.float64] | None = None
+    sources: tuple[Stamp, ...] = ()
 
     @property
     def given(self) -> Given:
@@ -145,14 +147,18 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     outputs.refuse(())
     spec, name = (model.spec, model.name) if isinstance(model, Model) else (read_spec(model), str(model))
     opened, files = _open(scene, outputs, reading)
-    warn_of_no_crs(opened)
+    as_it_is = opened
     if settings.dst_crs is not None:
         opened = reprojected(opened, settings.dst_crs, reading.get("resampling") or "bilinear")
     if settings.aoi is not None:
+        # GeoPandas and pandas take a second to start.
+        from geoseg.prediction.aoi import clipped
+
         opened = clipped(opened, settings.aoi)
     # Bands that were asked of a path are all that was opened, in their order.
     bands = reading.get("bands")
     places = _places(spec, name, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
+    warn_of_doubts(as_it_is)
     context = choose_context(spec, name, settings.global_context)
     runtime = _runtime(model, spec, context, settings)
     named = {"model": name, "scene": opened.name, "architecture": spec.architecture}
@@ -162,9 +168,11 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
         "tta": settings.tta,
         "crf": asdict(settings.crf) if settings.crf else None,
     } | ({"global_context": context} if spec.reach is None else {})
-    key = None
+    key: str | None = None
+    sources: tuple[Stamp, ...] = ()
     if files and not isinstance(model, Model):
         read: list[str | Path] = [model, *files, *([settings.aoi] if settings.aoi else [])]
+        sources = stamps(read)
         further = {"further": bool(outputs.further), "version": __version__}
         key = fingerprint(named | chosen | {"asked": asdict(settings) | dict(reading) | further}, read)
     begun = given.layout if given else _noted(unfinished(outputs.classes, key, WINDOWS), opened.grid, spec.stride)
@@ -173,12 +181,14 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     if context == "scene":
         mean = _mean(model, job, settings) if given is None else given.mean
         runtime = _with_mean(model, mean, settings)
-    return Prepared(job, runtime, settings, named | {"options": _windows(job.layout) | chosen}, key, largest, mean)
+    tags = named | {"options": _windows(job.layout) | chosen}
+    return Prepared(job, runtime, settings, tags, key, largest, mean, sources)
 
 
 def note_windows(path: Path, layout: WindowLayout) -> None:
     """Write down the windows of an unfinished map, for whoever goes on with it when memory is another."""
-    path.write_text(json.dumps(_windows(layout)), encoding="utf-8")
+    with fresh_file(path) as fresh:
+        fresh.write_text(json.dumps(_windows(layout)), encoding="utf-8")
 
 
 def _open(scene: Words | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:

@@ -17,9 +17,12 @@ from geoseg.documents import checked
 from geoseg.errors import OptionError, SceneError
 from geoseg.raster import is_remote
 from geoseg.readers._coarse import read_coarse as read_coarse
+from geoseg.readers._doubts import require_written as require_written
+from geoseg.readers._doubts import warn_of_doubts as warn_of_doubts
 from geoseg.readers._names import natural
-from geoseg.readers._options import JOINS
+from geoseg.readers._options import JOINS, NODATA_RULES
 from geoseg.readers._options import ReadOptions as ReadOptions
+from geoseg.readers._options import limits_of as limits_of
 from geoseg.readers._products import BandFile, product_bands
 from geoseg.readers._regrid import RESAMPLINGS
 from geoseg.readers._regrid import on_grid as on_grid
@@ -91,8 +94,9 @@ class Source:
     def from_dict(cls, values: dict[str, Any]) -> Source:
         """The inverse of `to_dict`; raises KeyError, TypeError or ValueError for anything else."""
         options: dict[str, Any] = dict(values["options"])
-        if options.get("bands") is not None:
-            options["bands"] = tuple(map(str, options["bands"]))
+        for name in ("bands", "allow_driver"):
+            if options.get(name) is not None:
+                options[name] = tuple(map(str, options[name]))
         return cls(str(values["name"]), tuple(map(str, values["paths"])), checked(ReadOptions, options))
 
 
@@ -140,6 +144,7 @@ def find_sources(scenes: Words, **options: Unpack[ReadOptions]) -> list[Source]:
     """
     _require_known("join", options.get("join"), JOINS)
     _require_known("resampling", options.get("resampling"), RESAMPLINGS)
+    _require_known("nodata_rule", options.get("nodata_rule"), NODATA_RULES)
     words = [scenes] if isinstance(scenes, str | Path) else list(scenes)
     if not words:
         raise OptionError("there is no scene; name at least one")
@@ -171,12 +176,7 @@ def _open_part(path: str, options: ReadOptions) -> Scene:
                 f"{path}: is a folder without the bands of a Sentinel-2 or Landsat product; name its files"
             )
         return open_stack(path, files, options)
-    return GeoTiffScene(
-        path,
-        bands=options.get("bands"),
-        nodata=options.get("nodata"),
-        allow_remote=options.get("allow_remote", False),
-    )
+    return GeoTiffScene(path, options)
 
 
 def _members(word: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,18 @@ import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
-from geoseg.errors import BandMismatchError, SceneError
+from geoseg.errors import BandMismatchError, DamagedSceneError, OptionError, SceneError
 from geoseg.grid import Grid
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, is_remote, open_raster
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, grid_of, is_remote, open_raster
 from geoseg.readers._average import averaged
+from geoseg.readers._options import NODATA_RULES, ReadOptions, limits_of
+from geoseg.registry import suggestion
 from geoseg.scene import band_places, require_inside
 
 logger = logging.getLogger(__name__)
+
+MAX_BANDS = 4096
+"""Bands that are read together; a file may hold more."""
 
 
 class GeoTiffScene:
@@ -35,40 +41,39 @@ class GeoTiffScene:
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        *,
-        bands: tuple[str, ...] | None = None,
-        nodata: float | None = None,
-        scaling: tuple[float, float] | None = None,
-        allow_remote: bool = False,
+        self, path: str | Path, options: ReadOptions | None = None, *, scaling: tuple[float, float] | None = None
     ) -> None:
         """Look at a file.
 
         Args:
             path: the file or URL.
-            bands: names or numbers of the bands to use, in that order.
-            nodata: value without data in every band, in place of what the file declares; a raw value, not a scaled one.
+            options: how it is read; `nodata` is a raw value, not a scaled one.
             scaling: scale and offset of every band, in place of what the file is tagged with.
-            allow_remote: let a VRT read files outside of its folder.
         """
+        options = {} if options is None else options
         self.name = str(path)
         self._path = path
-        self._allow_remote = allow_remote
+        self._allow_remote = options.get("allow_remote", False)
+        self._limits = limits_of(options)
+        self._needs_all = _rule(options) == "any"
         self._local = threading.local()
-        with open_raster(path, allow_remote=allow_remote) as dataset:
+        with self.opened() as dataset:
             _refuse_unfit(dataset, self.name)
-            self.grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+            self.grid = grid_of(dataset, path)
             names = _band_names(dataset)
-            self._indexes = _select(bands, names, _alpha_indexes(dataset), self.name)
+            self._indexes = _select(options.get("bands"), names, _alpha_indexes(dataset), self.name)
+            if len(self._indexes) > MAX_BANDS:
+                raise BandMismatchError(
+                    f"{path}: has {len(self._indexes)} bands, more than {MAX_BANDS}; name those to use with --bands"
+                )
             self.bands = tuple(names[index - 1] for index in self._indexes)
-            self._raw_dtype = _dtype([dataset.dtypes[index - 1] for index in self._indexes], self.name)
+            dtypes, nodata, asked = dataset.dtypes, dataset.nodatavals, options.get("nodata")
+            self._raw_dtype = _dtype([dtypes[index - 1] for index in self._indexes], self.name)
             self._scaling = _scaling(dataset, self._indexes, scaling)
             self.dtype = self._raw_dtype if self._scaling is None else _scaled_dtype(self._raw_dtype)
-            self._nodata = tuple(dataset.nodatavals[index - 1] if nodata is None else nodata for index in self._indexes)
+            self._nodata = tuple(nodata[index - 1] if asked is None else asked for index in self._indexes)
             self._masks = _mask_indexes(dataset, self._indexes)
-            has_nodata = any(value is not None for value in self._nodata)
-            self.is_complete = np.dtype(self._raw_dtype).kind in "iu" and not has_nodata and not self._masks
+            self.is_complete = np.dtype(self._raw_dtype).kind in "iu" and self.declares_all
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels of a window inside the scene; see `Scene.read`."""
@@ -81,16 +86,24 @@ class GeoTiffScene:
                 for index in self._masks:
                     valid &= self._mask(dataset, index, window) != 0
         except GDAL_ERRORS as error:
-            raise SceneError(
-                f"{self.name}: cannot read {window}: {first_line(error)}; the file may be damaged"
-                + (" or the connection broken" if is_remote(self.name) else "")
-            ) from error
-        for band, nodata in zip(values, self._nodata, strict=True):
-            if nodata is not None and not np.isnan(nodata):
-                valid &= band != nodata
-            if band.dtype.kind == "f":
-                valid &= np.isfinite(band)
+            what = f"{self.name}: cannot read {window}: {first_line(error)}; the file may be damaged"
+            if self._allow_remote or is_remote(self.name):
+                raise SceneError(f"{what} or the connection broken") from error
+            raise DamagedSceneError(what) from error
+        valid &= self._has_data(values)
         return self._scaled(values), valid
+
+    def _has_data(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Where raw values (bands, rows, cols) are data by their declared nodata; what is not finite never is."""
+        declared = np.full(values.shape[1:], self._needs_all)
+        finite = np.ones(values.shape[1:], bool)
+        for band, nodata in zip(values, self._nodata, strict=True):
+            # Of a band that declares nothing, or what no number equals, all is data.
+            has = np.True_ if nodata is None or np.isnan(nodata) else band != nodata
+            declared = declared & has if self._needs_all else declared | has
+            if band.dtype.kind == "f":
+                finite &= np.isfinite(band)
+        return declared & finite
 
     def read_coarse(self, grid: Grid) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Means of the pixels under those of a coarser grid, from the file's overviews where it has any.
@@ -111,6 +124,19 @@ class GeoTiffScene:
             raise SceneError(f"{self.name}: cannot be read for a picture: {first_line(error)}") from error
         valid &= np.isfinite(values).all(axis=0)
         return np.asarray(self._scaled(values), np.float32), valid
+
+    @property
+    def declares_all(self) -> bool:
+        """True when nothing in the file, and nobody, says that any pixel could be without data."""
+        return not self._masks and all(value is None for value in self._nodata)
+
+    def opened(self) -> rasterio.DatasetReader:
+        """The file, opened anew for the caller to close.
+
+        Raises:
+            SceneError: it cannot be opened any more.
+        """
+        return open_raster(self._path, allow_remote=self._allow_remote, limits=self._limits)
 
     def release(self) -> None:
         """Close this thread's handle; the next read opens another."""
@@ -135,7 +161,7 @@ class GeoTiffScene:
     def _dataset(self) -> rasterio.DatasetReader:
         # GDAL handles must not be shared by threads.
         if not hasattr(self._local, "dataset"):
-            self._local.dataset = open_raster(self._path, allow_remote=self._allow_remote)
+            self._local.dataset = self.opened()
         return self._local.dataset
 
     @staticmethod
@@ -143,6 +169,13 @@ class GeoTiffScene:
         if dataset.colorinterp[index - 1] == ColorInterp.alpha:
             return np.asarray(dataset.read(index, window=window))
         return np.asarray(dataset.read_masks(index, window=window))
+
+
+def _rule(options: ReadOptions) -> str:
+    rule = options.get("nodata_rule") or "any"
+    if rule not in NODATA_RULES:
+        raise OptionError(f"nodata_rule '{rule}' is unknown; {suggestion(rule, NODATA_RULES)}")
+    return rule
 
 
 def _dtype(dtypes: list[str], name: str) -> str:
@@ -158,7 +191,8 @@ def _scaling(
     if given is not None:
         pairs = (given,) * len(indexes)
     else:
-        pairs = tuple((float(dataset.scales[i - 1]), float(dataset.offsets[i - 1])) for i in indexes)
+        scales, offsets = dataset.scales, dataset.offsets  # each look at them asks every band
+        pairs = tuple((float(scales[i - 1]), float(offsets[i - 1])) for i in indexes)
     # Some writers leave a scale of 0 where they mean none.
     pairs = tuple((scale or 1.0, offset) for scale, offset in pairs)
     return None if all(pair == (1.0, 0.0) for pair in pairs) else pairs
@@ -186,18 +220,19 @@ def _refuse_unfit(dataset: rasterio.DatasetReader, name: str) -> None:
 def _band_names(dataset: rasterio.DatasetReader) -> tuple[str, ...]:
     """Descriptions where there are any; a band without one, or with another's, is named by its number."""
     described = [(text or "").strip() for text in dataset.descriptions]
+    times = Counter(described)
     return tuple(
-        text if text and described.count(text) == 1 else f"band_{number}"
-        for number, text in enumerate(described, start=1)
+        text if text and times[text] == 1 else f"band_{number}" for number, text in enumerate(described, start=1)
     )
 
 
 def _alpha_indexes(dataset: rasterio.DatasetReader) -> tuple[int, ...]:
     """Bands tagged alpha. One that is described as something else (near infrared, say) is data all the same."""
+    described = dataset.descriptions
     return tuple(
         number
         for number, kind in enumerate(dataset.colorinterp, start=1)
-        if kind == ColorInterp.alpha and (dataset.descriptions[number - 1] or "alpha").strip().lower() == "alpha"
+        if kind == ColorInterp.alpha and (described[number - 1] or "alpha").strip().lower() == "alpha"
     )
 
 
@@ -226,9 +261,10 @@ def _mask_indexes(dataset: rasterio.DatasetReader, used: tuple[int, ...]) -> tup
     GDAL reports an alpha band as the mask of the others; that is left to the alpha band itself, which counts only when
     it is not data.
     """
-    masks = [number for number in _alpha_indexes(dataset) if number not in used]
+    taken, kinds = set(used), dataset.mask_flag_enums
+    masks = [number for number in _alpha_indexes(dataset) if number not in taken]
     for number in used:
-        flags = dataset.mask_flag_enums[number - 1]
+        flags = kinds[number - 1]
         if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
             masks.append(number)
             break

@@ -42,7 +42,7 @@ class MosaicScene:
         self.dtype = str(np.result_type(*{part.dtype for part in parts}))
         self.is_complete = False
         self._parts = tuple(on_grid(part, grid, resampling) for part in parts)
-        self._sources = tuple(parts)
+        self.sources = tuple(parts)
         # A pixel wider: where grids are warped, the edges bulge between the points that are looked at.
         self._boxes = np.array([_box(part.grid, grid) for part in parts]) + np.array([-1, -1, 1, 1])
         self._start()
@@ -82,7 +82,7 @@ class MosaicScene:
         used.move_to_end(number)
         while len(used) > OPEN_AT_ONCE:
             oldest, _ = used.popitem(last=False)
-            _release(self._sources[oldest])
+            _release(self.sources[oldest])
 
 
 def _release(scene: Scene) -> None:
@@ -117,7 +117,7 @@ def open_mosaic(name: str, parts: Sequence[Scene], options: ReadOptions) -> Mosa
     if like is None:
         grid = _union(first.grid, [part.grid for part in parts], name)
     else:
-        given = GeoTiffScene(like, allow_remote=options.get("allow_remote", False))
+        given = GeoTiffScene(like, {**options, "bands": None})
         grid = given.grid
         require_same_kind(first, grid, given.name)
         if not any(overlaps(part.grid, grid) for part in parts):

@@ -23,19 +23,21 @@ from geoseg.scene import Scene, band_places, require_inside
 
 @dataclass(frozen=True, slots=True)
 class StackScene:
-    """Layers on one grid, one after the other; a pixel is valid where every layer is.
+    """Layers on one grid, one after the other.
 
     Attributes:
         name: what to call it.
         grid: of all layers.
         bands: names of the layers' bands.
         layers: scenes on `grid`.
+        nodata_rule: "any" when a pixel that one layer has no data of has none, "all" when only one that no layer has.
     """
 
     name: str
     grid: Grid
     bands: tuple[str, ...]
     layers: tuple[Scene, ...]
+    nodata_rule: str = "any"
 
     @property
     def dtype(self) -> str:
@@ -51,13 +53,16 @@ class StackScene:
         """Pixels of a window inside the scene; see `Scene.read`."""
         require_inside(window, self.grid, self.name)
         values = np.empty((len(self.bands), int(window.height), int(window.width)), self.dtype)
-        valid = np.ones(values.shape[1:], bool)
+        needs_all = self.nodata_rule == "any"
+        valid = np.full(values.shape[1:], needs_all)
         place = 0
         for layer in self.layers:
             found, mask = layer.read(window)
             values[place : place + len(found)] = found
-            valid &= mask
+            valid = valid & mask if needs_all else valid | mask
             place += len(found)
+        if not needs_all and values.dtype.kind == "f":
+            valid &= np.isfinite(values).all(axis=0)
         return values, valid
 
 
@@ -89,18 +94,14 @@ def open_stack(name: str, files: Sequence[BandFile], options: ReadOptions) -> St
     ]
     grid = _grid(name, chosen, options)
     layers = tuple(on_grid(layer, grid, options.get("resampling") or "bilinear") for layer in chosen)
-    return StackScene(name, grid, tuple(named[place] for place in places), layers)
+    rule = options.get("nodata_rule") or "any"
+    return StackScene(name, grid, tuple(named[place] for place in places), layers, rule)
 
 
 def _open(file: BandFile, options: ReadOptions, bands: tuple[str, ...] | None = None) -> GeoTiffScene:
     nodata = options.get("nodata")
-    return GeoTiffScene(
-        file.path,
-        bands=bands,
-        nodata=file.nodata if nodata is None else nodata,
-        scaling=file.scaling,
-        allow_remote=options.get("allow_remote", False),
-    )
+    own: ReadOptions = {**options, "bands": bands, "nodata": file.nodata if nodata is None else nodata}
+    return GeoTiffScene(file.path, own, scaling=file.scaling)
 
 
 def _names(files: Sequence[BandFile], layers: Sequence[GeoTiffScene]) -> list[str]:
@@ -119,7 +120,7 @@ def _names(files: Sequence[BandFile], layers: Sequence[GeoTiffScene]) -> list[st
 def _grid(name: str, layers: list[GeoTiffScene], options: ReadOptions) -> Grid:
     like = options.get("like")
     if like is not None:
-        given = GeoTiffScene(like, allow_remote=options.get("allow_remote", False))
+        given = GeoTiffScene(like, {**options, "bands": None})
         grid, of = given.grid, given.name
     else:
         finest = min(layers, key=lambda layer: layer.grid.resolution[0] * layer.grid.resolution[1])

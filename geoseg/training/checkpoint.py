@@ -18,9 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from geoseg.disk import flush
 from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputError, OutputExistsError
-from geoseg.output import MARKER, flush
+from geoseg.output import MARKER
 from geoseg.raster import first_line
 
 logger = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class Checkpoints:
         """Take them away."""
         if not self.folder.is_dir():
             return
-        for path in (*self._files(), *self.folder.glob("*.new"), self.folder / MARKER):
+        for path in (*self._files(), *self.folder.glob("step-*.new"), self.folder / MARKER):
             path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from geoseg.confusion import Accuracy
 from geoseg.errors import ChipError, ModelError, OptionError
 from geoseg.model import read_spec
 from geoseg.output import fingerprint, new_output, refuse_existing
+from geoseg.table import write_records
 from geoseg.training.fit import beside as beside_model
 from geoseg.training.fit import train
 
@@ -181,11 +181,8 @@ def _accuracy_of_fold(model: Path, fold: int, learn: Callable[[Path, int], None]
 
 
 def _write(result: CrossValidation, path: Path) -> None:
-    rows = list(result.rows())
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        write_records(file, list(result.rows()))
 
 
 def _told(values: Sequence[float]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from geoseg.errors import ModelError
 from geoseg.model import ModelSpec, versions, write_model
 from geoseg.models._network import SegmentationNetwork
 from geoseg.output import Workspace
+from geoseg.table import write_records, write_table
 from geoseg.training.card import model_card
 from geoseg.training.curves import draw_curves
 from geoseg.training.job import Job
@@ -63,12 +63,10 @@ def leave(workspace: Workspace, job: Job, task: SegmentationTask, began: dict[st
     write_model(workspace.main, spec, best.weights)
     metrics, curves, confusion, card = (workspace.beside(name) for name in beside(workspace.target))
     with metrics.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(task.history[0]))
-        writer.writeheader()
-        writer.writerows(task.history)
+        write_records(file, task.history)
     draw_curves(task.history, curves)
     with confusion.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(confusion_rows(best.accuracy.matrix, job.index.legend))
+        write_table(file, confusion_rows(best.accuracy.matrix, job.index.legend))
     card.write_text(model_card(spec, parameters(task.network)), encoding="utf-8")
     return best
 

@@ -17,7 +17,7 @@ from geoseg.connected import NONE, Int32s
 from geoseg.errors import MapError, OptionError
 from geoseg.grid import Grid
 from geoseg.legend import Legend, distinct_colors
-from geoseg.raster import open_raster
+from geoseg.raster import grid_of, open_raster
 from geoseg.registry import suggestion
 from geoseg.shares import read_window
 
@@ -133,7 +133,7 @@ def open_map(path: str | Path, *, band: int | None = None, legend: Legend | None
             whole = [str(n) for n, t in enumerate(dataset.dtypes, 1) if np.dtype(t).kind in "iu"]
             remedy = f"choose band {' or '.join(whole)} with --band" if whole else "turn it into whole numbers first"
             raise MapError(f"{path}: band {band} holds {dtype} values, and classes are whole numbers; {remedy}")
-        grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
+        grid = grid_of(dataset, path, MapError)
         tagged = tagged_legend(dataset, path, MapError)
         nodata = dataset.nodatavals[band - 1]
         if legend is not None and nodata in legend.ids:

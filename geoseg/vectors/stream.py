@@ -24,8 +24,8 @@ from geoseg.vectors.simplify import simplify_arcs
 from geoseg.vectors.smooth import smooth_arcs, subpixels
 from geoseg.vectors.trace import Traced, trace_arcs
 
-BAND_PIXELS = 2_000_000
-"""Pixels of a band: some 40 MB of codes, labels, corners and vertices, whatever the raster's size."""
+BAND_PIXELS = 1_000_000
+"""Pixels of a band: some 20 MB of codes, labels, corners and vertices, whatever the raster's size."""
 
 OPEN_ARCS = 50_000
 """With more arcs than this of open faces, and twice as many as after the last time, those that close are made rings."""
@@ -90,7 +90,7 @@ def band_rows(width: int) -> int:
     """Rows of a band.
 
     >>> band_rows(8192)
-    244
+    122
     """
     return max(BAND_PIXELS // width, 64)
 

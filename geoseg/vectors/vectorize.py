@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.compiled import is_kept
+from geoseg.disk import stamps
 from geoseg.errors import OutputError
 from geoseg.legend import Legend
 from geoseg.output import new_output, refuse_existing
@@ -120,6 +121,7 @@ def vectorize(
     options = Options.read(simplify, smooth, min_area, min_hole, fill_nodata, connectivity, dissolve, max_vertices)
     writer = vector_writer(output)
     refuse_existing(output, overwrite)
+    sources = stamps(path for path in (map_path, confidence, by) if path is not None)
     source = open_map(map_path, band=band, legend=legend)
     if source.grid.crs is None:
         logger.warning("%s has no CRS; the polygons are in its pixel coordinates, without square metres", source.path)
@@ -127,7 +129,7 @@ def vectorize(
         logger.info("Compiling the tracer, which is done once and takes about 20 s")
     given = {"classes": classes, "confidence": confidence, "by": by, "by_field": by_field, "dst_crs": dst_crs}
     job = Job(source, options, classes=classes, confidence=confidence, by=by, by_field=by_field, dst_crs=dst_crs)
-    with job, new_output(output, overwrite=overwrite) as workspace:
+    with job, new_output(output, overwrite=overwrite, sources=sources) as workspace:
         with _writing(writer, workspace.main, job, _description(source, options, given)):
             for faces, shapes in job.features():
                 for batch, bounds in job.layer.batches(faces, shapes):

@@ -12,7 +12,7 @@ from rasterio.enums import ColorInterp
 from geoseg.errors import SceneError
 from geoseg.grid import Grid
 from geoseg.raster import open_raster
-from geoseg.readers import Source, read_coarse
+from geoseg.readers import ReadOptions, Source, limits_of, read_coarse
 from geoseg.readers.geotiff import GeoTiffScene
 from geoseg.scene import Scene
 
@@ -44,7 +44,7 @@ def composite(source: Source, grid: Grid, bands: tuple[str, ...] | None = None) 
         SceneError: it cannot be read, or has no data on the grid.
     """
     shown = source if bands is None else replace(source, options=source.options | {"bands": bands})
-    chosen = _red_green_blue(shown.open(), bool(source.options.get("allow_remote")))
+    chosen = _red_green_blue(shown.open(), source.options)
     values, valid = read_coarse(replace(source, options=source.options | {"bands": chosen}).open(), grid)
     if not valid.any():
         raise SceneError(f"{source.name}: has no data on this ground; check that it is the scene that is meant")
@@ -54,9 +54,9 @@ def composite(source: Source, grid: Grid, bands: tuple[str, ...] | None = None) 
     return image
 
 
-def _red_green_blue(scene: Scene, allow_remote: bool) -> tuple[str, ...]:
+def _red_green_blue(scene: Scene, reading: ReadOptions) -> tuple[str, ...]:
     """The three bands to show as red, green and blue, or one to show as grey."""
-    kinds = _interpretations(scene, allow_remote)
+    kinds = _interpretations(scene, reading)
     found = []
     for pattern, kind in _COLORS:
         # Names tell more than the colour interpretation, which many writers set by habit.
@@ -68,11 +68,11 @@ def _red_green_blue(scene: Scene, allow_remote: bool) -> tuple[str, ...]:
     return scene.bands[:3] if len(scene.bands) >= 3 else scene.bands[:1]
 
 
-def _interpretations(scene: Scene, allow_remote: bool) -> dict[str, ColorInterp]:
+def _interpretations(scene: Scene, reading: ReadOptions) -> dict[str, ColorInterp]:
     """What a file says that its bands look like; nothing for scenes of several files."""
     if not isinstance(scene, GeoTiffScene):
         return {}
-    with open_raster(scene.name, allow_remote=allow_remote) as dataset:
+    with open_raster(scene.name, allow_remote=reading.get("allow_remote", False), limits=limits_of(reading)) as dataset:
         texts = [(text or "").strip() for text in dataset.descriptions]
         kinds = list(dataset.colorinterp)
     numbered = {f"band_{number}": kind for number, kind in enumerate(kinds, start=1)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from rasterio.crs import CRS
@@ -63,3 +64,22 @@ class Writer(OgrWriter):
             raise OutputError(
                 f"{self._path.name}: cannot be written: {first_line(error)}; is the disk full?"
             ) from error
+
+    def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
+        """Read every feature, and see that the spatial index has them all: GDAL leaves it out where the disk is full.
+
+        Raises:
+            OutputError: something is not there.
+        """
+        count, columns = super().read_back(path)
+        indexed = 0
+        try:
+            with closing(sqlite3.connect(path)) as database:
+                for name in database.execute("SELECT table_name, column_name FROM gpkg_geometry_columns").fetchall():
+                    table = "_".join(("rtree", *name)).replace('"', '""')
+                    indexed += int(database.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])  # noqa: S608
+        except sqlite3.Error as error:
+            raise OutputError(f"{path.name}: has no whole index: {first_line(error)}; is the disk full?") from error
+        if indexed != count:
+            raise OutputError(f"{path.name}: {indexed} of {count} features are in its index; is the disk full?")
+        return count, columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ class Writer:
         self._waiting: list[pa.RecordBatch] = []
         self._boxes: list[npt.NDArray[np.float64]] = []
         self._bytes = 0
+        self._thread = ThreadPoolExecutor(1, "geoseg-parquet")
+        self._written: Future[None] | None = None
         # Of geometries neither what repeats nor the least is of use, and a large one would be held several times.
         told = [field.name for field in self._schema if field.name not in ("geometry", "bbox")]
         told += [f"bbox.{corner}" for corner in CORNERS]
@@ -77,15 +80,31 @@ class Writer:
             self._flush()
 
     def _flush(self) -> None:
-        """Write what has gathered along a Hilbert curve, so that each row group lies in one place."""
+        """Hand what has gathered to the thread that sorts and writes, once it is done with what came before."""
+        self._wait()
         if self._waiting:
-            table = pa.Table.from_batches(self._waiting)
-            order = np.argsort(hilbert(np.concatenate(self._boxes)), kind="stable") if len(table) else np.empty(0, int)
-            large = pc.greater(pc.binary_length(table["geometry"]), LARGE).to_numpy()
-            self._file.write_table(table.take(pa.array(order[~large[order]])), row_group_size=GROUP_ROWS)
-            for row in np.flatnonzero(large):  # by itself, without a copy
-                self._file.write_table(table.slice(row, 1))
+            self._written = self._thread.submit(self._write_sorted, self._waiting, self._boxes)
         self._waiting, self._boxes, self._bytes = [], [], 0
+
+    def _wait(self) -> None:
+        """Wait for the thread.
+
+        Raises:
+            OSError: it could not write.
+        """
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
+
+    def _write_sorted(self, batches: list[pa.RecordBatch], boxes: list[npt.NDArray[np.float64]]) -> None:
+        """Write rows along a Hilbert curve, so that each row group lies in one place."""
+        table = pa.Table.from_batches(batches)
+        batches.clear()
+        order = np.argsort(hilbert(np.concatenate(boxes)), kind="stable") if len(table) else np.empty(0, int)
+        large = pc.greater(pc.binary_length(table["geometry"]), LARGE).to_numpy()
+        self._file.write_table(table.take(pa.array(order[~large[order]])), row_group_size=GROUP_ROWS)
+        for row in np.flatnonzero(large):  # by itself, without a copy
+            self._file.write_table(table.slice(row, 1))
 
     def style(self, classes: list[tuple[int, str, str]]) -> None:
         """The format has no place for it."""
@@ -93,6 +112,8 @@ class Writer:
     def close(self) -> None:
         """Write the metadata, which holds the bounds of all, and finish the file."""
         self._flush()
+        self._wait()
+        self._thread.shutdown()
         metadata = {"geo": json.dumps(self._metadata())}
         if self._description:
             metadata["description"] = self._description
@@ -101,6 +122,7 @@ class Writer:
 
     def abort(self) -> None:
         """Close the file; what it holds is of no use."""
+        self._thread.shutdown()
         self._file.close()
 
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:

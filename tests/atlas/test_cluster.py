@@ -157,7 +157,7 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(how, place, model_file, 
     )
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in done} == done
-    assert not list((place / name / ".work").iterdir())
+    assert not (place / name / ".work").exists()
     frame = gpd.read_parquet(place / name / "regions.parquet")
     assert (frame["state"] == "done").all()
     assert (pixels(place / name, frame)[0] == whole).all()

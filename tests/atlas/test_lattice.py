@@ -65,7 +65,7 @@ def test_windows_are_the_same_on_every_machine(constant_model):
 def ref(epsg, transform, size=100):
     crs = CRS.from_epsg(epsg)
     grid = Grid(crs, transform, size, size)
-    return SceneRef(None, grid, (0,), None, "", ("", ""), in_degrees(shapely.box(*grid.bounds), crs))
+    return SceneRef(None, grid, (0,), None, "", (), ("", ""), in_degrees(shapely.box(*grid.bounds), crs))
 
 
 def test_a_lattice_has_the_pixels_of_most_scenes():

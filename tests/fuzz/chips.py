@@ -85,7 +85,8 @@ def _read_chips(folder: Path) -> None:
 def _note(folder: Path) -> None:
     make_chips(folder)
     rows = np.array([[0, 0, 0, 0, 8, 8, 64]])
-    Journal(folder, folder).write(1, Cut(rows, np.array([[10, 10]]), np.ones((4, 2), np.uint8), np.array([4])))
+    sizes, sums = np.array([[10, 10]]), np.array([[1, 2]])
+    Journal(folder, folder).write(1, Cut(rows, sizes, sums, np.ones((4, 2), np.uint8), np.array([4])))
 
 
 def _read_note(folder: Path) -> None:

@@ -10,8 +10,8 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, SceneError
-from geoseg.readers import open_scene
-from geoseg.scene import ArrayScene, Scene, is_unnamed, warn_of_no_crs
+from geoseg.readers import open_scene, warn_of_doubts
+from geoseg.scene import ArrayScene, Scene, is_unnamed
 
 VALUES = np.arange(1, 3 * 20 * 30 + 1, dtype=np.uint16).reshape(3, 20, 30)
 
@@ -160,7 +160,7 @@ def test_rotated_and_south_up_scenes_keep_their_transform(write_scene):
 def test_a_scene_without_crs_works_and_can_say_so(write_scene, caplog):
     scene = open_scene(write_scene(VALUES, crs=None))
     assert scene.grid.crs is None
-    warn_of_no_crs(scene)
+    warn_of_doubts(scene)
     assert "no CRS" in caplog.text
 
 

@@ -1,5 +1,4 @@
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -184,7 +183,6 @@ def tiles(write_band, tmp_path, monkeypatch):
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted where /proc is")
 def test_thousands_of_files_cost_no_more_than_those_under_a_window(tiles):
     folder, opened = tiles
-    start = time.monotonic()
     scene = open_scene(folder, join="mosaic")
     assert scene.grid.shape == (360, 360)
     assert len(opened) == 45 * 45
@@ -201,7 +199,6 @@ def test_thousands_of_files_cost_no_more_than_those_under_a_window(tiles):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(scene.read, [Window(0, 80 * row, 360, 8) for row in range(4)] * 2))
         assert handles(folder) <= 3 * OPEN_AT_ONCE
-    assert time.monotonic() - start < 60
 
 
 def test_products_are_closed_too(write_safe, tmp_path):

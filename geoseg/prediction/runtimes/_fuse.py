@@ -33,20 +33,20 @@ def fused(network: SegmentationNetwork, in_channels: int) -> SegmentationNetwork
         network: any network, on the CPU; it is left as it is.
         in_channels: its number of bands.
     """
-    plain = copy.deepcopy(network).eval()
+    plain = copy.deepcopy(network).eval() if network.training else network
     # Neither side a multiple of two strides: rows and columns that a fold treats differently show.
     side = round_up(max(plain.min_size, 64), plain.stride)
     image = torch.randn(1, in_channels, side, side + plain.stride, generator=torch.Generator().manual_seed(0))
     expected, pairs = _pairs(plain, image)
     if not pairs:
-        return plain
+        return copy.deepcopy(plain)
     folded = copy.deepcopy(plain)
     for convolution, norm in pairs:
         _fold(folded, convolution, norm)
     difference = float((folded(image) - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
     if not difference <= TOLERANCE:
         logger.debug("with BatchNorm folded the network differs by %.1e; it runs as it is", difference)
-        return plain
+        return copy.deepcopy(plain)
     return folded
 
 

@@ -1,0 +1,127 @@
+"""What the disk has for certain: flushed files, notes that are never torn, locks, and which file is which."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from geoseg.errors import OutputError, SceneError
+
+LOCK = ".geoseg-lock"
+
+Stamp = tuple[str, int, int] | tuple[str]
+
+
+def flush(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def fresh_file(path: Path) -> Iterator[Path]:
+    """Replace a small file whole: a note of how far a run is, which its readers find old or new and never torn.
+
+    Inside the block, write the path that is given. On leaving it, it is flushed to disk and takes its name; after an
+    error what was there stays.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written to.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        try:
+            yield fresh
+            flush(fresh)
+            fresh.replace(path)
+            flush(path.parent)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}; is the disk full?") from error
+    except BaseException:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
+
+
+@contextmanager
+def locked(folder: Path, target: Path) -> Iterator[None]:
+    """Keep a folder to this process, by a lock file in it that the system forgets when the process ends.
+
+    Raises:
+        OutputError: another run has it, or the folder cannot be written to.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(f"{target} is being written by another run; wait for it or choose another name") from error
+    except OSError as error:
+        raise unwritten(error, target) from error
+    try:
+        yield
+    finally:
+        # Before the lock is given back: afterwards it may be another run's.
+        with suppress(OSError):
+            (folder / LOCK).unlink()
+        lock.release()
+
+
+def stamp(path: str | Path) -> Stamp:
+    """A file as it is now; its name alone where there is none."""
+    local = Path(path).absolute()
+    try:
+        status = local.stat()
+    except (OSError, ValueError):
+        return (str(path),)
+    return str(local), status.st_size, status.st_mtime_ns
+
+
+def stamps(paths: Iterable[str | Path]) -> tuple[Stamp, ...]:
+    """Files as they are now, for `refuse_changed` after they were read."""
+    return tuple(map(stamp, paths))
+
+
+def refuse_changed(before: Iterable[Stamp], target: Path) -> None:
+    """Refuse sources that were written to while they were read; one that is gone was read to its end.
+
+    Raises:
+        SceneError: names the first.
+    """
+    for known in before:
+        now = stamp(known[0])
+        if len(now) > 1 and now != known:
+            raise SceneError(
+                f"{known[0]}: was changed while it was read, so {target} was not made; start again when nobody writes "
+                "to it"
+            )
+
+
+def identity(path: Path) -> list[int]:
+    """What stays as it is when a file is renamed, and is another for any other file."""
+    status = path.lstat()
+    return [status.st_ino] if stat.S_ISDIR(status.st_mode) else [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def is_that(path: Path, known: Any) -> bool:
+    """True when a path is the file of that identity."""
+    try:
+        return bool(identity(path) == known)
+    except OSError:
+        return False
+
+
+def unwritten(error: OSError, target: Path) -> OutputError:
+    """The error for users, of an output that could not be written."""
+    if isinstance(error, OutputError):
+        return error
+    reason = error.strerror or str(error)
+    return OutputError(f"{target}: cannot be written: {reason}. Nothing was left under that name")

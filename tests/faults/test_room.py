@@ -1,0 +1,99 @@
+"""Disks that are full or cannot be written, and too little memory."""
+
+import os
+import resource
+import signal
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from faults.conftest import files_in, output_of, started, words_of
+from geoseg.cli import main
+
+
+def limited(size):
+    """No file may become larger than `size` bytes from now on; with None any."""
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most if size is None else size, most))
+
+
+@pytest.fixture
+def room():
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield limited
+    limited(None)
+    signal.signal(signal.SIGXFSZ, before)
+
+
+def quick(name, inputs, output):
+    """The same commands, without what makes them slow."""
+    words = {
+        "predict": ("predict", inputs.model, inputs.scene, "--runtime", "torch", "-q", "-o", output),
+        "view": ("view", inputs.map, "-q", "-o", output),
+        "evaluate": ("evaluate", inputs.map, inputs.labels, "-q", "-o", output),
+        "sample": ("sample", inputs.map, "--size", "60", "-q", "-o", output),
+    }.get(name) or words_of(name, inputs, output)
+    return [str(word) for word in words]
+
+
+NAMES = {"predict": "map.tif", "tile": "chips", "vectorize": "map.gpkg", "view": "map.html", "evaluate": "report",
+         "sample": "samples.gpkg"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_full_disk_is_said_and_never_leaves_a_wreck(name, inputs, tmp_path, room):
+    output = tmp_path / NAMES[name]
+    runner = CliRunner()
+    done = runner.invoke(main, quick(name, inputs, output))
+    assert done.exit_code == 0, done.output
+    whole = files_in(tmp_path)
+    largest = max(map(len, whole.values()))
+    shares = (0.5, 0.9, 0.97, 0.99) if name != "evaluate" else (0.9,)  # its figures take seconds
+    folder = tmp_path / "full"
+    folder.mkdir()
+    for share in shares:
+        room(int(share * largest))
+        stopped = runner.invoke(main, quick(name, inputs, folder / output.name))
+        room(None)
+        assert stopped.exit_code == 1, stopped.output
+        assert stopped.stderr.startswith("Error: ")
+        assert len(stopped.stderr.splitlines()) == 1
+        assert any(words in stopped.stderr for words in ("File too large", "disk full", "disk is full", "space"))
+        # What stays is hidden, and there to go on from.
+        assert not [path for path in folder.iterdir() if not path.name.startswith(".")]
+    done = runner.invoke(main, quick(name, inputs, folder / output.name))
+    assert done.exit_code == 0, done.output
+    assert sorted(files_in(folder)) == sorted(whole)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(name, inputs, tmp_path):
+    if os.geteuid() == 0:
+        folder = output_of("tile", tmp_path).parent / "proc"
+        folder.symlink_to("/proc")  # where not even the superuser makes files
+    else:
+        folder = tmp_path / "closed"
+        folder.mkdir(mode=0o555)
+    done = CliRunner().invoke(main, quick(name, inputs, folder / NAMES[name]))
+    assert done.exit_code == 1, done.output
+    assert done.stderr.startswith("Error: ")
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to limits of the address space")
+@pytest.mark.parametrize(("name", "megabytes"), [("predict", 1500), ("vectorize", 600)])
+def test_too_little_memory_ends_in_a_line(name, megabytes, inputs, tmp_path):
+    output = output_of(name, tmp_path)
+
+    def less():
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+
+    process = started(words_of(name, inputs, output), preexec_fn=less)
+    _, told = process.communicate(timeout=100)
+    if process.returncode == 0:
+        pytest.skip("that was enough on this machine")
+    assert process.returncode == 1, told
+    assert "Traceback" not in told
+    assert "memory" in told
+    assert not output.exists()

@@ -1,0 +1,81 @@
+"""Files that somebody changes, replaces or takes away while geoseg reads them."""
+
+import os
+import shutil
+import threading
+
+import pytest
+import rasterio
+
+import geoseg
+from faults.conftest import hidden_of, wait_for
+from geoseg.errors import GeosegError, SceneError
+
+
+def meanwhile(output, act):
+    """Do something once the work on an output has begun."""
+    thread = threading.Thread(target=lambda: wait_for(hidden_of(output).exists) and act(), daemon=True)
+    thread.start()
+    return thread
+
+
+def work_on(name, inputs, source, output):
+    if name == "predict":
+        geoseg.predict(inputs.model, source, output, window=64, margin=16, blend="hann", runtime="torch", tta=True)
+    elif name == "tile":
+        geoseg.tile(source, inputs.labels, output, chip_size=16, overlap=0.5)
+    else:
+        geoseg.vectorize(source, output)
+
+
+@pytest.fixture(params=["predict", "tile"])
+def job(request, inputs, tmp_path):
+    source = tmp_path / "source.tif"
+    shutil.copy(inputs.scene, source)
+    return request.param, source, tmp_path / {"predict": "map.tif", "tile": "chips"}[request.param]
+
+
+def test_a_source_that_is_written_to_makes_no_output(job, inputs):
+    name, source, output = job
+
+    def write():
+        with rasterio.open(source, "r+") as dataset:
+            dataset.write(dataset.read() // 2)
+
+    thread = meanwhile(output, write)
+    with pytest.raises(GeosegError, match=r"source\.tif"):
+        work_on(name, inputs, source, output)
+    thread.join()
+    assert not output.exists()
+    work_on(name, inputs, source, output)
+    assert output.exists()
+    assert not hidden_of(output).exists()
+
+
+def test_a_source_that_is_replaced_makes_no_output(job, inputs, tmp_path):
+    name, source, output = job
+    shutil.copy(source, tmp_path / "other.tif")
+    os.utime(tmp_path / "other.tif", (1, 1))
+    thread = meanwhile(output, lambda: (tmp_path / "other.tif").replace(source))
+    with pytest.raises(SceneError, match=r"source\.tif: was changed while it was read"):
+        work_on(name, inputs, source, output)
+    thread.join()
+    assert not output.exists()
+
+
+def test_a_source_that_vanishes_is_read_to_its_end_or_named(job, inputs, tmp_path):
+    name, source, output = job
+    shutil.copy(source, tmp_path / "kept.tif")
+    thread = meanwhile(output, source.unlink)
+    try:
+        work_on(name, inputs, source, output)
+    except GeosegError as error:
+        assert "source.tif" in str(error)
+        assert not output.exists()
+    else:
+        if name == "predict":
+            geoseg.predict(inputs.model, tmp_path / "kept.tif", tmp_path / "again.tif", window=64, margin=16,
+                           blend="hann", runtime="torch", tta=True)  # fmt: skip
+            with rasterio.open(output) as one, rasterio.open(tmp_path / "again.tif") as other:
+                assert (one.read() == other.read()).all()
+    thread.join()
