@@ -18,12 +18,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-<<<<<<< HEAD
 from geoseg.documents import parse_toml
-from geoseg.errors import GeosegError, OptionError
-=======
 from geoseg.errors import GeosegError
->>>>>>> hA
 from geoseg.registry import suggestion
 
 _MOST_CONFIG = 1_000_000

@@ -116,7 +116,14 @@ FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
     "kml labels": (b'<?xml version="1.0" encoding="ttf-8" ?>', b'<?xml version="1.0" encoding="utf-7" ?>'),
     "vrt": (b'<?xml version="1.0" encoding="ttf-8" ?><VRTDataset/>',),
     "tags": (b'{"GEOSEG_MODEL": "' + b"9" * 5000 + b'.safetensors"}',),
-    "items of scenes": (lambda content: content.replace(b"./a.tif", b"./a\\u0000.tif"),),
+    "items of scenes": (
+        lambda content: content.replace(b"./a.tif", b"./a\\u0000.tif"),
+        lambda content: content.replace(b"[1, 1]", b"[NaN, 1]"),
+        lambda content: content.replace(b"[1, 1]", b"[1" + b"0" * 400 + b", 1]"),
+        lambda content: content.replace(b'"eo:cloud_cover": 10', b'"eo:cloud_cover": 1' + b"0" * 400),
+        lambda content: content.replace(b'"map": {', b'"sky": 3, "map": {'),
+        lambda content: content.replace(b'"properties": {', b'"properties": [], "old": {'),
+    ),
 }  # fmt: skip
 """What once let a foreign exception out: the bytes, or how sound ones become them."""
 
