@@ -102,7 +102,7 @@ def _read_windows(folder: Path) -> None:
 
 def _run(folder: Path, overwrite: bool = False) -> None:
     with _Steps.open(folder / "run", {"epochs": 3}, [], overwrite) as steps:
-        steps.do("tile", lambda: (folder / "run" / "chips").mkdir(exist_ok=True), folder / "run" / "chips")
+        steps.do("tile", lambda **_: (folder / "run" / "chips").mkdir(exist_ok=True), folder / "run" / "chips")
 
 
 def _read_run(folder: Path) -> None:
