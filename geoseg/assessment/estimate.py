@@ -48,26 +48,18 @@ def estimate(samples: Samples, raster: ClassRaster, areas: tuple[MapArea, ...]) 
     on_map, on_ground = mapped[used], samples.reference[used]
     classes = len(raster.legend)
     counts = np.bincount(on_map.astype(np.int64) * classes + on_ground, minlength=classes**2).reshape(classes, classes)
-    own = _of_map(samples.strata, mapped, used, raster, areas)
-    if own:
-        sizes = np.array([one.share for one in areas])
-        drawn = counts.sum(1)
-        _refuse_unsampled(samples, drawn, sizes, raster.legend.names)
-        found = olofsson(counts, sizes)
-        strata = tuple(
-            Stratum(item.name, float(share), int(n)) for item, share, n in zip(raster.legend, sizes, drawn, strict=True)
-        )
+    own = _of_others(samples.strata, mapped, used, raster, areas)
+    if own is None:
+        sizes, drawn, names = np.array([one.share for one in areas]), counts.sum(1), raster.legend.names
     else:
-        assert samples.strata is not None  # noqa: S101 - `_of_map` is true without
-        of, sizes, names = samples.strata.of[used], samples.strata.pixels, samples.strata.names
-        drawn = np.bincount(of, minlength=len(sizes))
-        _refuse_unsampled(samples, drawn, sizes, names)
-        found = stehman(of, on_map, on_ground, sizes, classes)
-        shares = sizes / sizes.sum()
-        strata = tuple(Stratum(name, float(share), int(n)) for name, share, n in zip(names, shares, drawn, strict=True))
+        sizes, drawn, names = own.pixels, np.bincount(own.of[used], minlength=len(own.pixels)), own.names
+    _refuse_unsampled(samples, drawn, sizes, names)
+    found = olofsson(counts, sizes) if own is None else stehman(own.of[used], on_map, on_ground, sizes, classes)
+    shares = sizes / sizes.sum()
+    strata = tuple(Stratum(name, float(share), int(n)) for name, share, n in zip(names, shares, drawn, strict=True))
     whole = Accuracy(found.proportions.T)
     return Estimate(
-        method="Olofsson et al. 2014" if own else "Stehman 2014",
+        method="Olofsson et al. 2014" if own is None else "Stehman 2014",
         source=str(samples.path),
         samples=int(used.sum()),
         unlabelled=samples.unlabelled,
@@ -79,33 +71,26 @@ def estimate(samples: Samples, raster: ClassRaster, areas: tuple[MapArea, ...]) 
         strata=strata,
         counts=tuple(map(tuple, counts.tolist())),
         proportions=tuple(tuple(map(_number, row)) for row in found.proportions.tolist()),
-        notes=tuple(
-            _notes(
-                samples,
-                outside,
-                int((samples.reference == STRANGER).sum()),
-                strata,
-                0 if own else _uncovered(samples, areas),
-            )
-        ),
+        notes=tuple(_notes(samples, outside, strata, 0 if own is None else _uncovered(own, areas))),
     )
 
 
-def _of_map(
+def _of_others(
     strata: Strata | None,
     mapped: Indices,
     used: npt.NDArray[np.bool_],
     raster: ClassRaster,
     areas: tuple[MapArea, ...],
-) -> bool:
-    """True where the strata of the samples are the classes of the map."""
+) -> Strata | None:
+    """The strata of the samples, None where they are the classes of the map or nobody knows them."""
     if strata is None:
-        return True
+        return None
     ids = np.array(strata.ids)[strata.of[used]]
     if not (ids == np.array(raster.legend.ids)[mapped[used]]).all():
-        return False
+        return strata
     pixels = {one.id: one.pixels for one in areas}
-    return all(pixels.get(id_) == size for id_, size in zip(strata.ids, strata.pixels.tolist(), strict=True))
+    same = all(pixels.get(id_) == size for id_, size in zip(strata.ids, strata.pixels.tolist(), strict=True))
+    return None if same else strata
 
 
 def _refuse_unsampled(
@@ -138,14 +123,13 @@ def _class_estimates(found: Estimates, areas: tuple[MapArea, ...]) -> tuple[Clas
     )
 
 
-def _uncovered(samples: Samples, areas: tuple[MapArea, ...]) -> int:
+def _uncovered(strata: Strata, areas: tuple[MapArea, ...]) -> int:
     """Pixels of the map in none of the strata."""
-    assert samples.strata is not None  # noqa: S101
-    return max(sum(one.pixels for one in areas) - int(samples.strata.pixels.sum()), 0)
+    return max(sum(one.pixels for one in areas) - int(strata.pixels.sum()), 0)
 
 
-def _notes(samples: Samples, outside: int, strange: int, strata: tuple[Stratum, ...], uncovered: int) -> list[str]:
-    told = []
+def _notes(samples: Samples, outside: int, strata: tuple[Stratum, ...], uncovered: int) -> list[str]:
+    told, strange = [], int((samples.reference == STRANGER).sum())
     if samples.strata is None:
         told.append(
             f"{samples.path.name} does not say how its points were drawn; they are taken as random within each class "

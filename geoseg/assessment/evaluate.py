@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
@@ -126,18 +127,8 @@ def evaluate(
     rivals = dict(baseline or {})
     if baseline_labels is not None:
         rivals |= _pixel_baseline(pairs[0], baseline_labels, options, legend)
-    return _evaluate(
-        [pairs] if together else [[pair] for pair in pairs],
-        output,
-        options,
-        legend=legend,
-        bands=bands,
-        spacing=spacing,
-        baseline=rivals,
-        curves=curves,
-        model=model,
-        overwrite=overwrite,
-    )
+    asked = _Asked(output, options, legend, bands, rivals, curves, model, overwrite, spacing)
+    return _evaluate([pairs] if together else [[pair] for pair in pairs], asked)
 
 
 def _pixel_baseline(
@@ -176,44 +167,38 @@ def evaluate_pairs(
     if not pairs:
         raise OptionError("there is no map to evaluate; give at least one with its reference")
     options = Options(boundary=boundary, labelling=labelling)
-    return _evaluate(
-        [list(pairs)],
-        output,
-        options,
-        legend=legend,
-        bands=bands,
-        baseline=baseline,
-        curves=curves,
-        model=model,
-        overwrite=overwrite,
-    )
+    asked = _Asked(output, options, legend, bands, baseline or {}, curves, model, overwrite)
+    return _evaluate([list(pairs)], asked)
 
 
-def _evaluate(
-    candidates: list[list[Pair]],
-    output: str | Path | None,
-    options: Options,
-    *,
-    legend: str | Path | None,
-    bands: tuple[str, ...] | None,
-    baseline: Mapping[str, Accuracy] | None,
-    curves: str | Path | None,
-    model: str | Path | None,
-    overwrite: bool,
-    spacing: int | None = None,
-) -> EvaluateResult:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked for beside the maps; see `evaluate`."""
+
+    output: str | Path | None
+    options: Options
+    legend: str | Path | None
+    bands: tuple[str, ...] | None
+    baseline: Mapping[str, Accuracy]
+    curves: str | Path | None
+    model: str | Path | None
+    overwrite: bool
+    spacing: int | None = None
+
+
+def _evaluate(candidates: list[list[Pair]], asked: _Asked) -> EvaluateResult:
     """Judge maps side by side, each of one or several scenes, and write the report of the first."""
-    if output is None:
-        own, found = _found(candidates, options, legend, spacing, pictured=0)[1:]
-        return _result(None, found, _checked(baseline or {}, len(own)), own)
-    with new_output(Path(output), overwrite=overwrite) as workspace:
-        made = provenance(candidates[0][0].map_path, None if model is None else Path(model))
-        training = _curves(None if curves is None else Path(curves), made)
-        maps, own, found = _found(candidates, options, legend, spacing, pictured=MOST_PICTURES)
-        rivals = _checked(baseline or {}, len(own))
+    if asked.output is None:
+        own, found = _found(candidates, asked, pictured=0)[1:]
+        return _result(None, found, _checked(asked.baseline, len(own)), own)
+    with new_output(Path(asked.output), overwrite=asked.overwrite) as workspace:
+        made = provenance(candidates[0][0].map_path, None if asked.model is None else Path(asked.model))
+        training = _curves(None if asked.curves is None else Path(asked.curves), made)
+        maps, own, found = _found(candidates, asked, pictured=MOST_PICTURES)
+        rivals = _checked(asked.baseline, len(own))
         result = _result(workspace.target, found, rivals, own)
         judged = tuple(
-            _judged(pair, raster, one, labels, bands, pictured=number < MOST_PICTURES)
+            _judged(pair, raster, one, labels, asked.bands, pictured=number < MOST_PICTURES)
             for number, (pair, raster, one, labels) in enumerate(
                 zip(candidates[0], maps, found[0].comparisons, found[0].references, strict=True)
             )
@@ -223,10 +208,10 @@ def _evaluate(
 
 
 def _found(
-    candidates: list[list[Pair]], options: Options, legend: str | Path | None, spacing: int | None, *, pictured: int
+    candidates: list[list[Pair]], asked: _Asked, *, pictured: int
 ) -> tuple[list[ClassRaster], Legend, list[Judgement]]:
     """The scenes of the first map, their legend, and what was found of each map."""
-    names = None if legend is None else read_legend(Path(legend))
+    names = None if asked.legend is None else read_legend(Path(asked.legend))
     maps = [[open_class_raster(pair.map_path, legend=names) for pair in pairs] for pairs in candidates]
     for scenes in maps:
         refuse_other_legends(scenes)
@@ -234,9 +219,9 @@ def _found(
         judge(
             pairs,
             maps[place],
-            options,
+            asked.options,
             [other[0] for other in maps[place + 1 :]],
-            spacing=spacing,
+            spacing=asked.spacing,
             pictured=pictured if place == 0 else 0,
         )
         for place, pairs in enumerate(candidates)

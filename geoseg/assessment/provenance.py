@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -77,7 +78,8 @@ def _beside(map_path: Path, named: str | None) -> tuple[Path | None, str]:
     if not named:
         return None, "The map does not say what model it was made with."
     found = map_path.parent / PurePath(named).name
-    if found.suffix != ".safetensors" or not found.is_file():
+    # Unlike its like in pathlib, this does not raise for a name that no file can have.
+    if found.suffix != ".safetensors" or not os.path.isfile(found):  # noqa: PTH113
         return None, f"The model, {named}, does not lie beside the map; name it with --model to see what it is."
     if found.stat().st_mtime > map_path.stat().st_mtime + _LATER:
         return None, f"{found.name} beside the map is newer than the map, so it may be another model."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import geopandas as gpd
+import numpy as np
 import pyproj
 import shapely
 
@@ -128,7 +129,7 @@ def _items(path: Path, assets: tuple[str, ...] | None, reading: ReadOptions) -> 
             raise SceneError(f"{path}: is larger than any item collection; split it")
         found = parse_json(path.read_bytes())
         features = found["features"] if found.get("type") == "FeatureCollection" else [found]
-        items = [item for item in features if item.get("type") == "Feature" and isinstance(item.get("assets"), dict)]
+        items = [item for item in features if _is_item(item)]
     except (OSError, *UNSOUND) as error:
         raise SceneError(f"{path}: is not a STAC item collection: {type(error).__name__}; give a FeatureCollection of "
                          "items with assets") from error  # fmt: skip
@@ -136,6 +137,17 @@ def _items(path: Path, assets: tuple[str, ...] | None, reading: ReadOptions) -> 
         raise SceneError(f"{path}: holds no STAC item with assets; save the result of a search with 'save_object'")
     for item in sorted(items, key=_rank):
         yield _item(item, path, assets, reading)
+
+
+def _is_item(feature: Any) -> bool:
+    """True for a STAC item that files can be told from."""
+    assets, properties = feature.get("assets"), feature.get("properties")
+    return (
+        feature.get("type") == "Feature"
+        and isinstance(properties, dict | None)
+        and isinstance(assets, dict)
+        and all(isinstance(asset, dict) for asset in assets.values())
+    )
 
 
 def _item(item: dict[str, Any], path: Path, assets: tuple[str, ...] | None, reading: ReadOptions) -> Candidate:
@@ -147,9 +159,12 @@ def _item(item: dict[str, Any], path: Path, assets: tuple[str, ...] | None, read
     files = tuple(_resolved(str(item["assets"][key].get("href", "")), path, reading) for key in keys)
     geometry = item.get("geometry")
     try:
-        outline = unwrapped(shapely.geometry.shape(geometry)) if geometry else None
+        with np.errstate(invalid="ignore"):
+            outline = unwrapped(shapely.geometry.shape(geometry)) if geometry else None
+        if outline is not None and not np.isfinite(outline.bounds).all():
+            raise ValueError("coordinates that are no numbers")
         times = _times(item.get("properties") or {})
-    except (shapely.errors.ShapelyError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (shapely.errors.ShapelyError, *UNSOUND) as error:
         raise SceneError(f"{path}: the item {name} has a geometry or time that cannot be read; mend it") from error
     return Candidate(Assets(name, tuple(keys), files, reading), times, outline)
 
@@ -171,7 +186,8 @@ def _rank(item: dict[str, Any]) -> tuple[float, str, str]:
     moment = str(properties.get("datetime") or properties.get("start_datetime") or "")
     # Newest first: each character counts from the far end.
     newest = "".join(chr(0x10FFFF - ord(character)) for character in moment)
-    return (float(cloud) if isinstance(cloud, int | float) else 1000.0, newest, str(item.get("id")))
+    share = float(cloud) if isinstance(cloud, int | float) and 0 <= cloud <= 100 else 1000.0
+    return share, newest, str(item.get("id"))
 
 
 def _times(properties: dict[str, Any]) -> tuple[str, str] | None:
@@ -202,7 +218,10 @@ def _resolved(location: str, index: Path, reading: ReadOptions) -> str:
         if not trusted:
             raise SceneError(f"{index}: names {location[:200]}; give --allow-remote if you trust it to open addresses")
         return location
-    target = (index.resolve().parent / location).resolve()
+    try:
+        target = (index.resolve().parent / location).resolve()
+    except (OSError, ValueError) as error:
+        raise SceneError(f"{index}: names {location[:200]!r}, which no file is called; mend the index") from error
     if not trusted and not target.is_relative_to(index.resolve().parent):
         raise SceneError(
             f"{index}: names {location[:200]}, outside of its folder {index.resolve().parent}; give --allow-remote if "

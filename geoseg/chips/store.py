@@ -100,12 +100,13 @@ class _VirtualChips:
             numbers = index.frame["scene"]
             if not len(sources) == len(origin["label_files"]) == len(origin["label_fields"]) > numbers.max():
                 raise ValueError("it names other scenes than its labels or chips are of")
-        except UNSOUND as error:
+            areas = index.options.get("areas")
+            found = fingerprint({}, [*files, *([areas] if areas else [])])
+        except (OSError, *UNSOUND) as error:
             raise ChipError(
                 f"{index.folder}: its chips.json does not say where its scenes are; make it again"
             ) from error
-        areas = index.options.get("areas")
-        if fingerprint({}, [*files, *([areas] if areas else [])]) != origin["fingerprint"]:
+        if found != origin["fingerprint"]:
             raise ChipError(
                 f"{index.folder}: its chips are windows of scenes that have changed or moved since; make them again"
             )

@@ -117,6 +117,8 @@ class Checkpoints:
             flush(self.folder)
         except (OSError, SafetensorError, ValueError) as error:
             fresh.unlink(missing_ok=True)
+            if not self._files():
+                self.discard()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
             kept = "the last one is kept; make room and go on with --resume" if self._files() else "is the disk full?"
             raise OutputError(f"{path}: the checkpoint cannot be written: {reason}; {kept}") from error

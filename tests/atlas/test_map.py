@@ -3,6 +3,7 @@
 import csv
 import http.server
 import json
+import os
 import shutil
 import threading
 
@@ -117,6 +118,40 @@ def test_what_is_done_is_not_done_again(own, make, quarters, scenes, tmp_path):
     make(quarters, scenes, polygons=False)
     fresh = {path for path in (atlas / "regions").glob("*/*.tif") if path.stat().st_mtime_ns != times.get(path)}
     assert {path.stem for path in fresh} == {"south_west", "north_east"}
+
+
+def touched(task):
+    """What puts a region together, after somebody changed one of its scenes."""
+    from geoseg.atlas.finish import finish_region
+
+    os.utime(task.place.scenes[0].files[0][0], (1, 1))
+    return finish_region(task)
+
+
+def test_a_scene_that_changes_while_it_is_mapped_makes_no_map(make, scenes, tmp_path, monkeypatch):
+    regions = rectangles(tmp_path / "one.gpkg", {"one": (0, 0, 90, 90)})
+    with monkeypatch.context() as patch:
+        patch.setattr("geoseg.atlas.map.finish_region", touched)
+        outcomes = make(regions, scenes, polygons=False, retries=0)
+    assert outcomes["state"].tolist() == ["failed"]
+    assert "a.tif: was changed while it was read" in outcomes["why"][0]
+    assert not (tmp_path / "atlas" / "regions" / "one").exists()
+    assert make(regions, scenes, polygons=False)["state"].tolist() == ["done"]
+    # What the first try had made is of no use to anybody.
+    assert sorted(path.name for path in (tmp_path / "atlas").iterdir() if path.name.startswith(".")) == []
+
+
+def test_what_runs_that_were_killed_left_of_finished_regions_is_swept(own, make, quarters, scenes, tmp_path):
+    atlas, _ = own
+    from geoseg.atlas.tasks import OUTLINE
+
+    left, stranger = atlas / ".work" / f"north_east-{'0' * 16}", atlas / ".work" / "mine"
+    for folder in (left, stranger):
+        folder.mkdir(parents=True)
+        (folder / ("precious" if folder == stranger else OUTLINE)).touch()
+    make(quarters, scenes, polygons=False)
+    assert not left.exists()
+    assert (stranger / "precious").exists()
 
 
 def test_an_atlas_of_other_options_or_of_somebody_else_is_refused(own, make, quarters, scenes, tmp_path):

@@ -283,3 +283,29 @@ class TestBadInput:
         path.write_text(json.dumps(json.loads(good) | {"format": 99}))
         with pytest.raises(ChipError, match="newer geoseg"):
             read_index(chips.folder)
+
+
+@pytest.mark.parametrize("what", ["image", "label", "note", "key", "gone"])
+def test_what_was_damaged_since_it_was_stopped_is_cut_again(labelled_scene, tmp_path, monkeypatch, what):
+    scene, labels = labelled_scene
+    options = {"chip_size": 32, "seed": 3}
+    geoseg.tile(scene, labels, tmp_path / "whole", **options)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("geoseg.chips.tiler.write_index", stop)
+        with pytest.raises(KeyboardInterrupt):
+            geoseg.tile(scene, labels, tmp_path / "chips", **options)
+    hidden = tmp_path / ".chips.partial"
+    pattern = {"image": "chips/images/*.tif", "label": "chips/labels/*.tif", "note": "**/*.npz", "key": ".geoseg-key"}
+    path = sorted(hidden.glob(pattern.get(what, "chips/images/*.tif")))[-1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x55
+    path.unlink() if what == "gone" else path.write_bytes(content)
+    geoseg.tile(scene, labels, tmp_path / "chips", **options)
+    made, wanted = files(tmp_path / "chips"), files(tmp_path / "whole")
+    assert made.keys() == wanted.keys()
+    assert all(made[name] == wanted[name] for name in made if name.endswith(".tif"))
+    assert not hidden.exists()

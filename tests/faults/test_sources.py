@@ -10,6 +10,7 @@ import rasterio
 import geoseg
 from faults.conftest import hidden_of, wait_for
 from geoseg.errors import GeosegError, SceneError
+from geoseg.vectors import vectorize
 
 
 def meanwhile(output, act):
@@ -22,10 +23,8 @@ def meanwhile(output, act):
 def work_on(name, inputs, source, output):
     if name == "predict":
         geoseg.predict(inputs.model, source, output, window=64, margin=16, blend="hann", runtime="torch", tta=True)
-    elif name == "tile":
-        geoseg.tile(source, inputs.labels, output, chip_size=16, overlap=0.5)
     else:
-        geoseg.vectorize(source, output)
+        geoseg.tile(source, inputs.labels, output, chip_size=16, overlap=0.5)
 
 
 @pytest.fixture(params=["predict", "tile"])
@@ -79,3 +78,20 @@ def test_a_source_that_vanishes_is_read_to_its_end_or_named(job, inputs, tmp_pat
             with rasterio.open(output) as one, rasterio.open(tmp_path / "again.tif") as other:
                 assert (one.read() == other.read()).all()
     thread.join()
+
+
+def test_a_map_that_changes_while_it_is_vectorized_makes_no_polygons(inputs, tmp_path, monkeypatch):
+    source, output = tmp_path / "map.tif", tmp_path / "map.fgb"
+    shutil.copy(inputs.map, source)
+    check = vectorize._check
+
+    def touching(*args):
+        os.utime(source, (1, 1))
+        check(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vectorize, "_check", touching)
+        with pytest.raises(SceneError, match=r"map\.tif: was changed while it was read"):
+            geoseg.vectorize(source, output)
+    assert [path.name for path in tmp_path.iterdir()] == ["map.tif"]
+    geoseg.vectorize(source, output)

@@ -54,12 +54,13 @@ def table_twist(draw: st.DrawFn, sound: bytes) -> bytes:
 def _arrays_twist(draw: st.DrawFn, sound: bytes) -> bytes:
     """Named arrays of other shapes and types."""
     with np.load(io.BytesIO(sound)) as found:
-        arrays = dict(found)
+        sound_arrays = dict(found)
+    arrays = dict(sound_arrays)
     for _ in range(draw(st.integers(1, 3))):
         name = draw(st.sampled_from(sorted(arrays)))
         kind = draw(st.sampled_from(("type", "shape", "value", "none")))
         if kind == "type":
-            arrays[name] = arrays[name].astype(draw(st.sampled_from(("U8", "f4", "?", "u1", "M8[s]"))))
+            arrays[name] = sound_arrays[name].astype(draw(st.sampled_from(("U30", "f4", "?", "u1", "M8[s]"))))
         elif kind == "shape":
             arrays[name] = np.resize(arrays[name], draw(st.sampled_from(((0,), (), (3,), (1, 3), (2, 2, 2)))))
         elif kind == "value":

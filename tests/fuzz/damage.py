@@ -170,7 +170,8 @@ def safetensors_twist(draw: st.DrawFn, sound: bytes) -> bytes:
     header = json.loads(sound[8 : 8 + length])
     notes = header["__metadata__"]
     if draw(st.integers(0, 3)):
-        notes["geoseg"] = as_json(draw(twisted(json.loads(notes["geoseg"])))).decode()
+        for name in [name for name, text in notes.items() if text.startswith("{")]:
+            notes[name] = as_json(draw(twisted(json.loads(notes[name])))).decode()
         inner = json.dumps(header).encode()
     else:
         inner = as_json(draw(twisted(header)))

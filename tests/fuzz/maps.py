@@ -51,14 +51,19 @@ ITEM = {
 
 def _tagged(folder: Path) -> None:
     """The text that is damaged lies in a file of its own, and is written into a raster when it is read."""
-    (folder / "tags.json").write_text(json.dumps({LEGEND_TAG: legend_of(2).to_dict(), "GEOSEG_SEAMS": {"score": 0.5}}))
+    (folder / "tags.json").write_text(
+        json.dumps(
+            {LEGEND_TAG: legend_of(2).to_dict(), "GEOSEG_SEAMS": {"score": 0.5}, "GEOSEG_MODEL": "../m.safetensors"}
+        )
+    )
 
 
 def _read_tagged(folder: Path) -> None:
     content = (folder / "tags.json").read_bytes()
     try:
         found = json.loads(content)
-        tags = {str(name): json.dumps(value) for name, value in found.items()}
+        texts = {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
+        tags = {name: text.replace("\0", "").encode("utf-8", "replace").decode() for name, text in texts.items()}
     except (ValueError, AttributeError, RecursionError):
         tags = {LEGEND_TAG: content.decode("utf-8", "replace").replace("\0", "")}
     path = folder / "map.tif"
@@ -97,7 +102,7 @@ def _read_windows(folder: Path) -> None:
 
 def _run(folder: Path, overwrite: bool = False) -> None:
     with _Steps.open(folder / "run", {"epochs": 3}, [], overwrite) as steps:
-        steps.do("tile", lambda: (folder / "run" / "chips").mkdir(exist_ok=True), folder / "run" / "chips")
+        steps.do("tile", lambda **_: (folder / "run" / "chips").mkdir(exist_ok=True), folder / "run" / "chips")
 
 
 def _read_run(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import torch
@@ -76,8 +75,3 @@ DOORS = (
     Door("torch weights", "w.pth", _save_as_torch, lambda folder: read_weights(folder / "w.pth")),
     Door("graph", "about.json", _keep_graph, _graph, json_twist),
 )  # fmt: skip
-
-
-def bomb(header: bytes) -> bytes:
-    """A safetensors file of a header alone."""
-    return struct.pack("<Q", len(header)) + header

@@ -130,6 +130,17 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(small_chips, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [folder_of(path).name]
 
 
+def test_a_disk_without_room_for_one_checkpoint_is_left_empty(small_chips, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match="is the disk full"):
+            geoseg.train(small_chips, tmp_path / "m.safetensors", **OPTIONS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_a_checkpoint_resume_begins(small_chips, tmp_path):
     result = geoseg.train(small_chips, tmp_path / "m.safetensors", resume=True, **(OPTIONS | {"epochs": 1}))
     assert result.epochs == 1
