@@ -20,6 +20,7 @@ import geopandas as gpd
 import numpy as np
 import pyogrio
 import shapely
+from pyarrow import ArrowException
 
 from geoseg.errors import GeosegError, LabelError
 from geoseg.raster import first_line
@@ -87,7 +88,7 @@ def read_vector(
             frame = _read_parquet(path, layer, error)
         else:
             frame = _read_layer(_source(path, head, error), path, layer, error)
-    except (OSError, ValueError, RuntimeError, KeyError, shapely.errors.ShapelyError) as cause:
+    except (OSError, ValueError, RuntimeError, KeyError, ArrowException, shapely.errors.ShapelyError) as cause:
         raise error(f"{path}: cannot be read as a vector file: {_reason(cause, path)}") from cause
     return _cleaned(frame, path, error)
 

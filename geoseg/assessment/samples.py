@@ -143,8 +143,11 @@ def _strata(path: Path, frame: gpd.GeoDataFrame) -> Strata | None:
             f"{path}: some points have no '{STRATUM}' or '{STRATUM_PIXELS}', so they cannot be weighed; restore them "
             "or leave both columns out"
         )
-    ids, of = np.unique(frame[STRATUM].to_numpy(np.int64), return_inverse=True)
-    pixels = frame[STRATUM_PIXELS].to_numpy(np.int64)
+    try:
+        ids, of = np.unique(frame[STRATUM].to_numpy(np.int64), return_inverse=True)
+        pixels = frame[STRATUM_PIXELS].to_numpy(np.int64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise LabelError(f"{path}: '{STRATUM}' and '{STRATUM_PIXELS}' must be whole numbers; restore them") from error
     sizes = np.zeros(len(ids), np.int64)
     sizes[of] = pixels
     if (sizes[of] != pixels).any():

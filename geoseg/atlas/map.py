@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -171,23 +173,26 @@ def map(
     given = {**how, "crs": crs, "resolution": resolution}
     gpu = device.startswith("cuda") or (device == "auto" and scheduler is None and client is None and has_gpu())
     needs = resources if resources is not None else {"GPU": 1.0} if gpu else {}
+    workers = partial(
+        connected, client=client, scheduler=scheduler, jobs=jobs, threads=threads, gpu=gpu, dashboard=dashboard
+    )
     with opened(folder, digest(given), given, overwrite):
         batch = Batch.begin(folder, wanted, planner)
-        todo = batch.todo()
-        try:
-            if todo:
-                with connected(
-                    client=client, scheduler=scheduler, jobs=jobs, threads=threads, gpu=gpu, dashboard=dashboard
-                ) as workers:
-                    require_resources(workers, needs)
-                    batch.run(
-                        Engine(workers, Rules(retries, fail_fast, needs), map_block, finish_region), block, retries
-                    )
-        finally:
-            batch.stop()
+        _work(batch, workers, Rules(retries, fail_fast, needs), block)
         write_catalogue(folder, batch.table, spec, recipe)
         sweep(folder, batch.table.outcomes)
         return batch.table.frame()
+
+
+def _work(batch: Batch, workers: Callable[[], AbstractContextManager[Client]], rules: Rules, block: int) -> None:
+    """Map what is not done yet, and leave a table to go on from however that ends."""
+    try:
+        if batch.todo():
+            with workers() as client:
+                require_resources(client, rules.resources)
+                batch.run(Engine(client, rules, map_block, finish_region), block, rules.retries)
+    finally:
+        batch.stop()
 
 
 def _open_scenes(

@@ -15,6 +15,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 import shapely
+from pyarrow import ArrowException
 
 from geoseg import __version__
 from geoseg.atlas.tasks import OUTLINE, read_note
@@ -113,7 +114,7 @@ def earlier(folder: Path) -> dict[str, Outcome]:
         frame = gpd.read_parquet(folder / TABLE)
         rows = frame.drop(columns="geometry").to_dict("records")
         return {row["slug"]: checked(Outcome, row | {"left_out": parse_json(row["left_out"])}) for row in rows}
-    except (OSError, *UNSOUND):
+    except (OSError, ArrowException, *UNSOUND):
         return {}
 
 

@@ -70,6 +70,8 @@ class SplitAreas:
         if (grid.crs is None) != (self.shapes.crs is None):
             raise ChipError(f"{self.path}: only one of the areas and the scene has a CRS; assign the missing one first")
         moved = self.shapes if grid.crs is None else self.shapes.to_crs(grid.crs.to_wkt())
+        # What lies outside of the projection's domain has infinite coordinates.
+        moved = moved.where(np.isfinite(shapely.bounds(moved.to_numpy())).all(axis=1), shapely.Polygon())
         t = ~grid.transform
         return np.asarray(moved.affine_transform([t.a, t.b, t.d, t.e, t.c, t.f]).to_numpy())
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from pandas.api.types import is_integer_dtype
+from pyarrow import ArrowException
 
 from geoseg.documents import UNSOUND, parse_json, read_document
 from geoseg.errors import ChipError, LeakError, LegendError
@@ -153,7 +154,7 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
         _require_sense(frame, count_columns(index.legend))
     except FileNotFoundError as error:
         raise ChipError(f"{folder}: is not a chip folder (no {DESCRIPTION}); make one with 'geoseg tile'") from error
-    except (OSError, LegendError, *UNSOUND) as error:
+    except (OSError, LegendError, ArrowException, *UNSOUND) as error:
         raise ChipError(f"{folder}: its index cannot be read: {first_line(error)}; make the chips again") from error
     check_leaks(frame, gap, str(folder))
     if fold is not None:

@@ -40,7 +40,7 @@ def test_maps_of_any_shape_are_drawn(shape: tuple[int, int], crs: Any) -> None:
     assert figures.png(figures.maps_figure(preview(*shape, crs), legend), dpi=30).startswith(SIGNATURE)
 
 
-@pytest.mark.parametrize("count", [1, 20, 60])
+@pytest.mark.parametrize("count", [1, 12, 41])  # beyond 40 there is no room for numbers
 def test_confusion_and_bars_of_many_and_odd_classes(count: int) -> None:
     names = [f"{HOSTILE[index % len(HOSTILE)]} {index}" for index in range(count)]
     matrix = np.diag(np.arange(count)) + (np.arange(count) > 1)[:, None] * 3  # one or two classes have no reference
