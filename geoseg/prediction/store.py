@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +154,14 @@ class _Array:
 
 
 def _allocate(file: IO[bytes], size: int) -> None:
-    """Make a file at least `size` bytes long, with room on the disk for each."""
+    """Make a file at least `size` bytes long, with room on the disk for each.
+
+    Raises:
+        OSError: there is no such room; asked for first, so that the disk is not filled for everybody else.
+    """
+    has = getattr(os.fstat(file.fileno()), "st_blocks", 0) * 512
+    if size - has > shutil.disk_usage(Path(file.name).parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return

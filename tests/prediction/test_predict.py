@@ -1,3 +1,5 @@
+import errno
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +217,14 @@ class TestMargins:
         ):
             with pytest.raises(OptionError, match=words):
                 self.margin(spec, **wrong)
+
+
+def test_a_map_that_does_not_fit_fills_no_disk(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    with pytest.raises(OSError, match="No space") as caught:
+        Store(tmp_path / "map", free // 1000 + 1, 2000)
+    assert caught.value.errno == errno.ENOSPC
+    assert (tmp_path / "map" / "labels.bin").stat().st_size == 0
 
 
 class TestGoingOn:
