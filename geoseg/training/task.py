@@ -233,6 +233,9 @@ class SegmentationTask(L.LightningModule):
         self.epoch, self.step, self.history = facts["epoch"], facts["step"], list(facts["history"])
         self.layout = Layout(facts["batch"], facts["accumulate"], self.layout.processes)
         self.seconds, self._sum, self._summed = facts["seconds"], facts["sum"], facts["summed"]
+        if self.steps:
+            # No step may be left of the epoch whose rate is noted next.
+            set_rate(self.optimizer, self.rates, self.steps - 1)
         if facts["best"] is not None:
             accuracy = Accuracy(np.array(facts["best"]["matrix"], np.int64))
             device = next(self.network.parameters()).device

@@ -15,6 +15,9 @@ import torch
 import geoseg
 from geoseg.errors import ModelError, OutputError, OutputExistsError
 from geoseg.model import load_model
+from geoseg.training.job import prepare
+from geoseg.training.options import Asked
+from geoseg.training.team import Team
 
 # With dropout, which draws anew at each step.
 OPTIONS = {"arch": "fcn8s", "arch_options": {"encoder": "vgg11_bn", "width": 4}, "epochs": 4, "chips_per_epoch": 8,
@@ -79,6 +82,17 @@ def test_killed_at_any_step_it_ends_with_the_same_weights(small_chips, tmp_path,
         "m.confusion.csv", "m.curves.png", "m.md", "m.metrics.csv", "m.safetensors",
     ]  # fmt: skip
     assert len((tmp_path / "m.metrics.csv").read_text().splitlines()) == 5
+
+
+def test_the_rate_of_an_epoch_is_noted_though_no_step_of_it_is_left(small_chips):
+    job = prepare(small_chips, Asked(arch="unet_compact", epochs=4, chips_per_epoch=8, batch_size=2), Team())
+    (before, _), (after, _) = job.task(), job.task()
+    for _ in range(4):
+        before.optimizer_step(0, 0, before.optimizer)
+    after.restore(before.state())
+    rates = [[group["lr"] for group in task.optimizer.param_groups] for task in (before, after)]
+    assert rates[0] == rates[1]
+    assert rates[0][0] != before.settings.lr
 
 
 def test_ctrl_c_is_noted_between_steps_and_broken_checkpoints_are_passed_over(small_chips, tmp_path, whole, caplog):
