@@ -23,6 +23,12 @@ def job(labelled_scene, tmp_path):
     return {"scenes": scene, "labels": labels, "output": tmp_path / "out", "tiling": TILING, "training": QUICK}
 
 
+@pytest.fixture
+def brief(job):
+    """The same with little training, where nothing is asked of what is learned."""
+    return job | {"training": {"epochs": 1, "chips_per_epoch": 16, "batch_size": 8}}
+
+
 def test_the_whole_job(job, tmp_path):
     result = geoseg.run(**job)
     out = tmp_path / "out"
@@ -42,57 +48,57 @@ def test_the_whole_job(job, tmp_path):
     assert "per pixel" in str(result)
 
 
-def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(job, tmp_path, monkeypatch):
+def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(brief, tmp_path, monkeypatch):
     def die(*_, **__):
         raise GeosegError("the power went out")
 
     with monkeypatch.context() as patch:
         patch.setattr(workflow, "vectorize", die)
         with pytest.raises(GeosegError, match="power"):
-            geoseg.run(**job)
+            geoseg.run(**brief)
     model = tmp_path / "out" / "model.safetensors"
     before = model.stat().st_mtime_ns
-    geoseg.run(**job)
+    geoseg.run(**brief)
     assert model.stat().st_mtime_ns == before
-    whole = job | {"output": tmp_path / "whole"}
+    whole = brief | {"output": tmp_path / "whole"}
     geoseg.run(**whole)
     with rasterio.open(tmp_path / "out" / "map.tif") as a, rasterio.open(tmp_path / "whole" / "map.tif") as b:
         assert (a.read() == b.read()).all()
 
 
-def test_results_of_two_runs_never_mix(job, tmp_path):
-    geoseg.run(**job)
+def test_results_of_two_runs_never_mix(brief, tmp_path):
+    geoseg.run(**brief)
     with pytest.raises(OutputExistsError, match="complete"):
-        geoseg.run(**job)
+        geoseg.run(**brief)
     with pytest.raises(OutputExistsError, match="another run"):
-        geoseg.run(**job, seed=1)
-    geoseg.run(**job, seed=1, overwrite=True, polygons=".parquet")
+        geoseg.run(**brief, seed=1)
+    geoseg.run(**brief, seed=1, overwrite=True, polygons=".parquet")
     assert not (tmp_path / "out" / "map.gpkg").exists()
     assert (tmp_path / "out" / "map.parquet").is_file()
     assert json.loads((tmp_path / "out" / "run.json").read_text())["options"]["seed"] == 1
 
 
-def test_another_run_does_not_go_on_from_what_was_begun(job, tmp_path, monkeypatch):
+def test_another_run_does_not_go_on_from_what_was_begun(brief, tmp_path, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr("geoseg.training.fit.leave", stop)
         with pytest.raises(KeyboardInterrupt):
-            geoseg.run(**job)
+            geoseg.run(**brief)
     checkpoint = tmp_path / "out" / ".model.safetensors.checkpoint"
     assert checkpoint.is_dir()
     (tmp_path / "out" / "map.gpkg").write_text("a stranger's")
     with pytest.raises(OutputExistsError, match=r"map\.gpkg exists already"):
-        geoseg.run(**job, seed=1, overwrite=True)
+        geoseg.run(**brief, seed=1, overwrite=True)
     assert (tmp_path / "out" / "map.gpkg").read_text() == "a stranger's"
     assert not checkpoint.exists()
 
 
-def test_a_state_that_was_cut_off_before_it_had_its_name_is_no_obstacle(job, tmp_path):
+def test_a_state_that_was_cut_off_before_it_had_its_name_is_no_obstacle(brief, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".run.json.new").write_text("{")
-    assert geoseg.run(**job).scores.mean_iou > 0
+    assert geoseg.run(**brief).scores.mean_iou > 0
 
 
 def test_a_state_that_lists_files_elsewhere_is_refused(job, tmp_path):

@@ -347,6 +347,8 @@ def _option_value(what: str, value: Any, option: click.Option, context: click.Co
         option.process_value(context, typed)
     except click.BadParameter as error:
         raise click.UsageError(f"{what} is {_short(value)}: {error.message}") from error
+    except OverflowError as error:  # an integer without end, for a number in floating point
+        raise click.UsageError(f"{what} is {_short(value)}: it is too large") from error
     return typed
 
 

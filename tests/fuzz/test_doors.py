@@ -98,7 +98,9 @@ DEEPLY = b"[" * 3000 + b"]" * 3000
 
 FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
     "legend": (b"value = 1" + b"0" * 5000, b"class = " + DEEPLY),
-    "config": (b"a = " + DEEPLY, b'map = {"strict" = -1}', b"[predict]\ndevice = true"),
+    "config": (
+        b"a = " + DEEPLY, b'map = {"strict" = -1}', b"[predict]\ndevice = true", b"[tile]\noverlap = 1" + b"0" * 400,
+    ),
     "model": (lambda content: content.replace(b'"reach\\": 0', b'"reach\\":1e9999', 1),),
     "checkpoint": (lambda content: content.replace(b'\\"key\\"', b'\\"kez\\"', 1),),
     "chips": (DEEPLY, _with(options={"gap": 1e999}), _with(statistics={"mean": [10**400]})),

@@ -83,8 +83,8 @@ def local_model():
 
 @pytest.mark.parametrize("blend", ["none", "hann"])
 def test_stitched_windows_equal_the_single_pass(local_model, blend):
-    values = np.random.default_rng(1).normal(size=(2, 300, 410)).astype(np.float32)
-    scene = ArrayScene(values, np.random.default_rng(2).random((300, 410)) > 0.02)
+    values = np.random.default_rng(1).normal(size=(2, 200, 300)).astype(np.float32)
+    scene = ArrayScene(values, np.random.default_rng(2).random((200, 300)) > 0.02)
     reach = local_model.spec.reach
     # The fade lies within half of the margin, so that all that counts has its whole context.
     many = plan(scene.grid, local_model.spec, Request(window=4 * reach + 96, margin=2 * reach, blend=blend), pixels)
