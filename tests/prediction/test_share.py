@@ -35,7 +35,7 @@ OPTIONS = [
     "--device",
     "cpu",
     "--devices",
-    "3",
+    "2",
 ]
 
 
@@ -83,7 +83,7 @@ def start(model, scene, target):
         target,
         *OPTIONS,
         "--devices",
-        "3",
+        "2",
     ]
     return subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
