@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import stat
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -34,16 +36,22 @@ def read_document(path: Path, most: int) -> str:
     return path.read_text(encoding="utf-8")
 
 
+@contextmanager
+def _of_sane_depth() -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def parse_json(text: str | bytes) -> Any:
     """What JSON says.
 
     Raises:
         ValueError: it is none, or nested deeper than anything that anybody means.
     """
-    try:
+    with _of_sane_depth():
         return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -52,10 +60,8 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is none, or nested deeper than anything that anybody means.
     """
-    try:
+    with _of_sane_depth():
         return tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
 
 
 def checked(kind: type[T], values: Any) -> T:

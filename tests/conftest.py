@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from torch import Tensor, nn
 
 from browser import Browser, browser
 from geoseg.legend import Legend
-from geoseg.model import Model, ModelSpec
+from geoseg.model import Model, ModelSpec, write_model
+from geoseg.models import build
 from geoseg.models._network import SegmentationNetwork
 from geoseg.statistics import BandStatistics
 
@@ -151,6 +153,19 @@ def model_of(network: SegmentationNetwork, bands: int, classes: int, reach: int 
         chip_size=64,
     )
     return Model("test model", spec, network.eval())
+
+
+def write_small_model(path: Path, statistics: BandStatistics, **changes: Any) -> None:
+    """Write a small network of 2 bands and 3 classes, with labels that change from place to place."""
+    torch.manual_seed(1)
+    options = {"width": 4}
+    network = build("unet_compact", 2, 3, **options).train()
+    with torch.no_grad():
+        for _ in range(10):
+            network(torch.randn(4, 2, 64, 64))
+    plain = model_of(network, 2, 3, reach=64).spec
+    spec = replace(plain, architecture="unet_compact", options=options, statistics=statistics, **changes)
+    write_model(path, spec, network.state_dict())
 
 
 @pytest.fixture

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
 import shapely
-import torch
 from affine import Affine
 
-from conftest import CORNER, UTM, model_of
-from geoseg.model import write_model
-from geoseg.models import build
+from conftest import CORNER, UTM, write_small_model
 from geoseg.statistics import BandStatistics
 
 SMALL = {"window": 128, "margin": 16, "feather": 12, "runtime": "torch"}
@@ -24,17 +19,8 @@ SMALL = {"window": 128, "margin": 16, "feather": 12, "runtime": "torch"}
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory):
     """A small network of 2 bands and 3 classes, with labels that change from place to place."""
-    torch.manual_seed(1)
-    options = {"width": 4}
-    network = build("unet_compact", 2, 3, **options).train()
-    with torch.no_grad():
-        for _ in range(10):
-            network(torch.randn(4, 2, 64, 64))
-    plain = model_of(network, 2, 3, reach=64).spec
-    statistics = BandStatistics((100.0,) * 2, (50.0,) * 2, (0.0,) * 2, (200.0,) * 2)
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    spec = replace(plain, architecture="unet_compact", options=options, statistics=statistics)
-    write_model(path, spec, network.state_dict())
+    write_small_model(path, BandStatistics((100.0,) * 2, (50.0,) * 2, (0.0,) * 2, (200.0,) * 2))
     return path
 
 

@@ -13,12 +13,10 @@ import geopandas as gpd
 import pytest
 import rasterio
 import shapely
-import torch
 
 import geoseg
-from conftest import CORNER, UTM, model_of, striped
-from geoseg.model import write_model
-from geoseg.models import build
+from conftest import CORNER, UTM, striped, write_small_model
+from geoseg.statistics import BandStatistics
 
 BANDS = ("blue", "green")
 SIDE = 192
@@ -50,7 +48,8 @@ def inputs(tmp_path_factory):
         with rasterio.open(folder / f"{name}.tif", "w", **size, **profile) as dataset:
             dataset.write(array)
             dataset.descriptions = described
-    write_small_model(folder / "model.safetensors")
+    statistics = BandStatistics((1500.0,) * 2, (800.0,) * 2, (1.0,) * 2, (3000.0,) * 2)
+    write_small_model(folder / "model.safetensors", statistics, bands=BANDS)
     geoseg.predict(folder / "model.safetensors", folder / "scene.tif", folder / "map.tif", runtime="torch")
     geoseg.tile(folder / "scene.tif", folder / "labels.tif", folder / "chips", chip_size=32)
     halves = [shapely.box(*CORNER @ (col, SIDE), *CORNER @ (col + SIDE // 2, 0)) for col in (0, SIDE // 2)]
@@ -58,24 +57,6 @@ def inputs(tmp_path_factory):
     return Inputs(*(folder / name for name in (
         "scene.tif", "labels.tif", "model.safetensors", "map.tif", "chips", "regions.gpkg",
     )))  # fmt: skip
-
-
-def write_small_model(path):
-    """A network whose labels change from place to place."""
-    from dataclasses import replace
-
-    from geoseg.statistics import BandStatistics
-
-    torch.manual_seed(1)
-    options = {"width": 4}
-    network = build("unet_compact", 2, 3, **options).train()
-    with torch.no_grad():
-        for _ in range(10):
-            network(torch.randn(4, 2, 64, 64))
-    statistics = BandStatistics((1500.0,) * 2, (800.0,) * 2, (1.0,) * 2, (3000.0,) * 2)
-    plain = model_of(network, 2, 3, reach=64).spec
-    spec = replace(plain, architecture="unet_compact", options=options, statistics=statistics, bands=BANDS)
-    write_model(path, spec, network.state_dict())
 
 
 COMMAND = [sys.executable, "-c", "from geoseg.cli import main; main()"]
