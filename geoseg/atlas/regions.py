@@ -83,7 +83,7 @@ def slugs(names: list[str]) -> list[str]:
     >>> slugs(["Nord/Süd", "../../etc", "a b", "A_B"])
     ['Nord_Süd', 'etc', 'a_b-c8687a', 'A_B-6c1908']
     """
-    plain = [plain_name(name).strip("_") for name in names]
+    plain = [plain_name(name).strip("_-") for name in names]
     plain = ["" if _DEVICES.match(slug) else slug for slug in plain]
     seen = Counter(slug.casefold() for slug in plain)
     return [

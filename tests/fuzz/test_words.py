@@ -20,6 +20,7 @@ from geoseg.units import area, distance
 @given(st.lists(st.text(max_size=90), unique=True, max_size=6))
 @example(["../../etc/passwd", "CON", "con", "nul", "a/b", "a\\b", "\ud800", "..", "x\0", "ß", "SS", "ss"])
 @example(["İ" * 60, "i̇" * 60])
+@example([":-", "-", "_-_"])
 def test_a_region_of_any_name_has_a_file_of_its_own(names):
     files = slugs(names)
     assert len({file.casefold() for file in files}) == len(names)
