@@ -17,8 +17,9 @@ from geoseg.cli import options
 @options.legend
 @options.class_field
 @click.option(
-    "--max-pixels", type=int, default=1500, show_default=True, help="Longest side of a raster on the page, in pixels."
+    "--longest", type=int, default=1500, show_default=True, help="Longest side of a raster on the page, in pixels."
 )
+@options.limits
 @options.overwrite
 @options.json_
 def command(files: tuple[str, ...], output: Path, as_json: bool, **settings: Any) -> None:

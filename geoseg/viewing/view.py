@@ -58,7 +58,7 @@ def view(
     bands: tuple[str, ...] | None = None,
     legend: str | Path | None = None,
     class_field: str | None = None,
-    max_pixels: int = LONGEST,
+    longest: int = LONGEST,
     overwrite: bool = False,
 ) -> ViewResult:
     """Show scenes, maps and shapes in one HTML page, to pan, zoom and swipe; it needs neither server nor network.
@@ -72,7 +72,7 @@ def view(
         bands: bands of the scenes, to choose red, green and blue from.
         legend: legend.toml, for class rasters that do not name their classes themselves.
         class_field: column of the vector files that holds the class; found by its name when not given.
-        max_pixels: longest side of a raster on the page.
+        longest: side of a raster on the page, in pixels.
         overwrite: replace the page if it is there.
 
     Raises:
@@ -83,9 +83,9 @@ def view(
     """
     words = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     target = Path(output)
-    _refuse_unfit(words, target, max_pixels)
+    _refuse_unfit(words, target, longest)
     with new_output(target, overwrite=overwrite) as workspace:
-        wanted = Wanted(bands, None if legend is None else read_legend(Path(legend)), class_field, max_pixels)
+        wanted = Wanted(bands, None if legend is None else read_legend(Path(legend)), class_field, longest)
         found = sorted(find(words, wanted), key=lambda one: _ORDER.index(one.kind))
         if len(found) > MOST_LAYERS:
             raise OptionError(f"{target}: {len(found)} files are too many for one page; view {MOST_LAYERS} at a time")
@@ -97,13 +97,13 @@ def view(
     return ViewResult(str(target), tuple(layer.name for layer in layers), target.stat().st_size)
 
 
-def _refuse_unfit(words: list[str], target: Path, max_pixels: int) -> None:
+def _refuse_unfit(words: list[str], target: Path, longest: int) -> None:
     if target.suffix.lower() not in _EXTENSIONS:
         raise OptionError(f"{target}: the page is HTML; name it .html")
     if not words:
         raise OptionError(f"{target}: there is nothing to view; name at least one scene, map or vector file")
-    if not 16 <= max_pixels <= 8192:
-        raise OptionError(f"max_pixels is {max_pixels}; it must be 16 to 8192")
+    if not 16 <= longest <= 8192:
+        raise OptionError(f"longest is {longest}; it must be 16 to 8192 pixels")
     for word in words:
         if target.exists() and os.path.exists(word) and target.samefile(word):  # noqa: PTH110 - any name may be given
             raise OptionError(f"{target}: is one of the files to view; choose another name")

@@ -67,6 +67,7 @@ class TestRasters:
         commands = (
             ("vectorize", huge, "-o", world.out / "map.gpkg"),
             ("evaluate", world.labels, huge, "-o", world.out / "report"),
+            ("view", huge, "-o", world.out / "page.html"),
         )
         for words in commands:
             world.refuses(*words, *least, names="odd.tif", says="--max-pixels 5840")

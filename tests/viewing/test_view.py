@@ -246,7 +246,7 @@ def test_bad_input_is_told_in_one_sentence(
     with pytest.raises(OptionError, match=r"name it \.html"):
         geoseg.view(scene, tmp_path / "page.pdf")
     with pytest.raises(OptionError, match="16 to 8192"):
-        geoseg.view(scene, page, max_pixels=1)
+        geoseg.view(scene, page, longest=1)
     with pytest.raises(GeosegError, match="no column 'nothing'"):
         geoseg.view([shapes], page, class_field="nothing")
     geoseg.view(class_map, page)
