@@ -23,6 +23,7 @@ from geoseg.assessment.samples import sample_field
 from geoseg.assessment.worst import worst_places
 from geoseg.class_raster import ClassRaster, open_class_raster
 from geoseg.confusion import Accuracy
+from geoseg.disk import Stamp, stamps
 from geoseg.errors import OptionError
 from geoseg.labels import LabelOptions, Labels
 from geoseg.legend import Legend, read_legend
@@ -191,7 +192,7 @@ def _evaluate(candidates: list[list[Pair]], asked: _Asked) -> EvaluateResult:
     if asked.output is None:
         own, found = _found(candidates, asked, pictured=0)[1:]
         return _result(None, found, _checked(asked.baseline, len(own)), own)
-    with new_output(Path(asked.output), overwrite=asked.overwrite) as workspace:
+    with new_output(Path(asked.output), overwrite=asked.overwrite, sources=_sources(candidates, asked)) as workspace:
         made = provenance(candidates[0][0].map_path, None if asked.model is None else Path(asked.model))
         training = _curves(None if asked.curves is None else Path(asked.curves), made)
         maps, own, found = _found(candidates, asked, pictured=MOST_PICTURES)
@@ -205,6 +206,14 @@ def _evaluate(candidates: list[list[Pair]], asked: _Asked) -> EvaluateResult:
         )
         write_report(workspace.main, Report(own, judged, rivals, training, result, made))
         return result
+
+
+def _sources(candidates: list[list[Pair]], asked: _Asked) -> tuple[Stamp, ...]:
+    """The files that are read, as they are now."""
+    further = asked.options.by, asked.options.samples, asked.legend
+    return stamps(
+        [*(file for pairs in candidates for pair in pairs for file in pair.files), *(one for one in further if one)]
+    )
 
 
 def _found(

@@ -58,6 +58,13 @@ class Pair:
     confidence: Path | None = None
     probabilities: Path | None = None
 
+    @property
+    def files(self) -> list[str | Path]:
+        """Every file that is read."""
+        regions = self.regions if isinstance(self.regions, Path) else None
+        named = (self.map_path, self.reference, regions, self.confidence, self.probabilities)
+        return [*(path for path in named if path is not None), *(self.scene.files if self.scene is not None else ())]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Options:

@@ -12,6 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 from rasterio.crs import CRS
 
+from geoseg.disk import stamps
 from geoseg.errors import OptionError, ViewError
 from geoseg.legend import read_legend
 from geoseg.output import new_output
@@ -84,7 +85,9 @@ def view(
     words = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     target = Path(output)
     _refuse_unfit(words, target, longest)
-    with new_output(target, overwrite=overwrite) as workspace:
+    # The time of a folder changes with whatever is put into it, this page too.
+    sources = stamps(word for word in words if not os.path.isdir(word))  # noqa: PTH112 - any name may be given
+    with new_output(target, overwrite=overwrite, sources=sources) as workspace:
         wanted = Wanted(bands, None if legend is None else read_legend(Path(legend)), class_field, longest)
         found = sorted(find(words, wanted), key=lambda one: _ORDER.index(one.kind))
         if len(found) > MOST_LAYERS:

@@ -9,8 +9,10 @@ import rasterio
 
 import geoseg
 from faults.conftest import hidden_of, wait_for
+from geoseg.assessment import evaluate, sample
 from geoseg.errors import GeosegError, SceneError
 from geoseg.vectors import vectorize
+from geoseg.viewing import view
 
 
 def meanwhile(output, act):
@@ -80,18 +82,25 @@ def test_a_source_that_vanishes_is_read_to_its_end_or_named(job, inputs, tmp_pat
     thread.join()
 
 
-def test_a_map_that_changes_while_it_is_vectorized_makes_no_polygons(inputs, tmp_path, monkeypatch):
-    source, output = tmp_path / "map.tif", tmp_path / "map.fgb"
+@pytest.mark.parametrize(("work", "place", "reads", "made"), [
+    (lambda source, labels, made: geoseg.vectorize(source, made), vectorize, "_check", "map.fgb"),
+    (lambda source, labels, made: geoseg.evaluate(source, labels, made), evaluate, "_found", "report"),
+    (lambda source, labels, made: geoseg.sample(source, made, size=10), sample, "open_class_raster", "points.gpkg"),
+    (lambda source, labels, made: geoseg.view(source, made), view, "find", "map.html"),
+], ids=["vectorize", "evaluate", "sample", "view"])  # fmt: skip
+def test_a_map_that_changes_while_it_is_read_makes_no_output(inputs, tmp_path, monkeypatch, work, place, reads, made):
+    source, output = tmp_path / "map.tif", tmp_path / made
     shutil.copy(inputs.map, source)
-    check = vectorize._check
+    read = getattr(place, reads)
 
-    def touching(*args):
+    def touching(*args, **options):
         os.utime(source, (1, 1))
-        check(*args)
+        return read(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(vectorize, "_check", touching)
+        patch.setattr(place, reads, touching)
         with pytest.raises(SceneError, match=r"map\.tif: was changed while it was read"):
-            geoseg.vectorize(source, output)
+            work(source, inputs.labels, output)
     assert [path.name for path in tmp_path.iterdir()] == ["map.tif"]
-    geoseg.vectorize(source, output)
+    work(source, inputs.labels, output)
+    assert output.exists()
