@@ -6,21 +6,16 @@ anew. What the run was asked for is written down first, so that results of two d
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
 
-from geoseg import __version__
 from geoseg.assessment import baseline
 from geoseg.assessment.compare import Regions, compare
 from geoseg.assessment.evaluate import EvaluateResult, Pair, evaluate_pairs
@@ -30,23 +25,17 @@ from geoseg.chips.index import ChipIndex, read_index
 from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
 from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
-from geoseg.disk import LOCK, fresh_file, locked
-from geoseg.documents import UNSOUND, checked, parse_json
-from geoseg.errors import OutputExistsError
 from geoseg.legend import Legend
 from geoseg.names import plain_name
-from geoseg.output import fingerprint, give_up, refuse_existing, refuse_foreign
 from geoseg.prediction.predict import predict
 from geoseg.readers import Source
-from geoseg.training.checkpoint import Checkpoints
+from geoseg.steps import Steps
 from geoseg.training.fit import beside as beside_model
 from geoseg.training.fit import train
 from geoseg.vectors.vectorize import vectorize
 from geoseg.writers.geotiff import beside as beside_map
 
 logger = logging.getLogger(__name__)
-
-STATE, FRESH = "run.json", ".run.json.new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +103,7 @@ def run(
     start = time.monotonic()
     output = Path(output)
     paths = [str(scene) for scene in ([scenes] if isinstance(scenes, str | Path) else scenes)]
+    pairs = open_pairs(paths, labels, **inputs)
     given = {
         "scenes": paths,
         "labels": str(labels),
@@ -125,172 +115,32 @@ def run(
         "device": device,
         "seed": seed,
     }
-    pairs = open_pairs(paths, labels, **inputs)
-    files: list[str | Path] = [
-        *(file for pair in pairs for file in pair.source.files),
-        *(pair.labels.path for pair in pairs),
-    ]
-    legend = inputs.get("legend")
-    if legend is not None and not isinstance(legend, Legend):
-        files.append(legend)
-    with _Steps.open(output, given, files, overwrite) as steps:
-        chips, model, report = output / "chips", output / "model.safetensors", output / "report"
-        work: Callable[..., object] = partial(
-            tile, paths, labels, chips, jobs=jobs, seed=seed, **inputs, **(tiling or {})
-        )
-        steps.do("tile", work, chips)
+    with Steps.open(output, given, _files(pairs, inputs.get("legend")), overwrite) as steps:
+        chips, model = output / "chips", output / "model.safetensors"
+        cut = partial(tile, paths, labels, chips, jobs=jobs, seed=seed, **inputs, **(tiling or {}))
+        steps.do("tile", cut, chips)
         # What was begun by this very run goes on; `train` tells by its settings and chips.
-        learn = partial(train, seed=seed, device=device, resume=True, **(training or {}))
-        steps.do("train", partial(learn, chips, model), model, *(output / name for name in beside_model(model)))
-        index = read_index(chips)
+        learn = partial(train, chips, model, seed=seed, device=device, resume=True, **(training or {}))
+        steps.do("train", learn, model, *(output / name for name in beside_model(model)))
         maps, layers = _output_names(output, [pair.source for pair in pairs], polygons)
         for pair, target, layer in zip(pairs, maps, layers, strict=True):
-            work = partial(predict, model, pair.scene, target, device=device)
-            steps.do(f"predict {target.name}", work, target, *(target.parent / name for name in beside_map(target)))
-            work = partial(vectorize, target, layer, simplify=simplify)
-            steps.do(f"vectorize {layer.name}", work, layer)
-        judged_on, split = _judge(index)
-        scores = evaluate_pairs(
-            _judged(index, split, pairs, maps),
-            report,
-            baseline={"per pixel": _baseline(index, pairs, split)},
-            model=model,
-            overwrite=steps.begin(report),
-            **labelling(inputs),
+            draw = partial(predict, model, pair.scene, target, device=device)
+            steps.do(f"predict {target.name}", draw, target, *(target.parent / name for name in beside_map(target)))
+            steps.do(f"vectorize {layer.name}", partial(vectorize, target, layer, simplify=simplify), layer)
+        report = output / "report"
+        judged_on, scores = _judge(
+            chips, pairs, maps, report, model=model, overwrite=steps.begin(report), **labelling(inputs)
         )
         steps.finish(asdict(scores))
-    return RunResult(
-        str(output),
-        tuple(map(str, maps)),
-        tuple(map(str, layers)),
-        str(report),
-        judged_on,
-        scores,
-        time.monotonic() - start,
-    )
+    made = tuple(map(str, maps)), tuple(map(str, layers)), str(report)
+    return RunResult(str(output), *made, judged_on, scores, time.monotonic() - start)
 
 
-class _State(TypedDict):
-    """How far a run is."""
-
-    version: str
-    key: str
-    options: dict[str, Any]
-    files: list[str]
-    done: list[str]
-    scores: dict[str, Any] | None
-
-
-class _Steps:
-    """Which steps of a run are complete, kept in its folder."""
-
-    def __init__(self, folder: Path, key: str, given: dict[str, Any], overwrite: bool) -> None:
-        """Begin a run in an empty folder, or go on with the same run in its own."""
-        self._folder = folder
-        state = _previous(folder)
-        if state is None or state["key"] != key or state["scores"] is not None:
-            if state is not None and not overwrite:
-                what = "another run" if state["key"] != key else "this run, complete"
-                raise OutputExistsError(f"{folder} holds {what}; choose another name or give --overwrite")
-            if state is not None:
-                _remove(folder, state["files"])
-            state = _State(version=__version__, key=key, options=given, files=[], done=[], scores=None)
-        self._state = state
-        self._save()
-
-    @classmethod
-    @contextmanager
-    def open(cls, folder: Path, given: dict[str, Any], files: list[str | Path], overwrite: bool) -> Iterator[_Steps]:
-        """Keep the folder of a run to this process.
-
-        Raises:
-            OutputExistsError: the folder holds something else.
-            OutputError: it cannot be made, or another run is at work in it.
-        """
-        key = fingerprint({"version": __version__} | given, files)
-        is_new = not folder.exists()
-        if is_new:
-            refuse_existing(folder, overwrite)
-            folder.mkdir()
-        elif not folder.is_dir():
-            raise OutputExistsError(f"{folder} is a file; choose a folder that does not exist yet")
-        try:
-            with locked(folder, folder):
-                yield cls(folder, key, given, overwrite)
-        finally:
-            if is_new:
-                _leave_no_beginning(folder)
-
-    def begin(self, *files: Path) -> bool:
-        """Note files that are about to be made; True where they are this run's own, made before it was cut off."""
-        # Noted before they are made, so that whoever begins anew knows what to take away.
-        fresh = [file.relative_to(self._folder).as_posix() for file in files]
-        ours = set(fresh) <= set(self._state["files"])
-        if not ours:
-            self._state["files"] += fresh
-            self._save()
-        return ours
-
-    def do(self, name: str, work: Callable[..., object], *files: Path) -> None:
-        """Do a step that makes `files`, unless it is complete."""
-        if name in self._state["done"]:
-            logger.info("%s: done before", name)
-            return
-        logger.info("%s", work(overwrite=self.begin(*files)))
-        self._state["done"].append(name)
-        self._save()
-
-    def finish(self, scores: dict[str, Any]) -> None:
-        """Note that all is complete."""
-        self._state["scores"] = scores
-        self._save()
-
-    def _save(self) -> None:
-        with fresh_file(self._folder / STATE) as fresh:
-            fresh.write_text(json.dumps(self._state, indent=1, default=str), encoding="utf-8")
-
-
-def _leave_no_beginning(folder: Path) -> None:
-    """Take away the folder of a run that was refused before it made anything."""
-    if [entry.name for entry in folder.iterdir()] == [STATE]:
-        (folder / STATE).unlink()
-        folder.rmdir()
-
-
-def _previous(folder: Path) -> _State | None:
-    """The state of the run that the folder holds, None for an empty folder."""
-    path = folder / STATE
-    if not path.exists():
-        if any(entry.name not in {LOCK, FRESH} for entry in folder.iterdir()):
-            raise OutputExistsError(f"{folder} holds files that geoseg run did not make; choose another name")
-        return None
-    try:
-        return checked(_State, parse_json(path.read_bytes()))
-    except (OSError, *UNSOUND) as error:
-        raise OutputExistsError(f"{path}: cannot be read, so the run cannot go on; choose another name") from error
-
-
-def _remove(folder: Path, files: list[str]) -> None:
-    """Take away what an earlier run made, and nothing that lies elsewhere."""
-    for name in files:
-        path = folder / name
-        try:
-            place = path.resolve()
-            path.is_dir()
-        except (OSError, ValueError) as error:
-            raise OutputExistsError(
-                f"{folder / STATE}: lists what is no name of a file; choose another name"
-            ) from error
-        if not place.is_relative_to(folder.resolve()) or place == folder.resolve():
-            raise OutputExistsError(f"{folder / STATE}: lists {name}, which is not in the folder; choose another name")
-        if path.is_dir() and not path.is_symlink():
-            refuse_foreign(path)
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        # What the earlier run had begun.
-        give_up(path)
-        Checkpoints(path, "", {}).discard()
+def _files(pairs: list[LabelledScene], legend: Any) -> list[str | Path]:
+    """The files that a run reads."""
+    read: list[str | Path] = [file for pair in pairs for file in pair.source.files]
+    read += [pair.labels.path for pair in pairs]
+    return read if legend is None or isinstance(legend, Legend) else [*read, legend]
 
 
 def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[list[Path], list[Path]]:
@@ -299,14 +149,24 @@ def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[l
     for folder in ("maps", "polygons"):
         (output / folder).mkdir(exist_ok=True)
     stems = [plain_name(scene.stem) for scene in scenes]
-    unique = len(set(stems)) == len(stems)
+    unique = len({stem.casefold() for stem in stems}) == len(stems)
     names = stems if unique else [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
     return [output / "maps" / f"{name}.tif" for name in names], [
         output / "polygons" / f"{name}{extension}" for name in names
     ]
 
 
-def _judge(index: ChipIndex) -> tuple[str, str]:
+def _judge(
+    chips: Path, pairs: list[LabelledScene], maps: list[Path], report: Path, **options: Any
+) -> tuple[str, EvaluateResult]:
+    """On what ground the maps were judged, and what was found."""
+    index = read_index(chips)
+    judged_on, split = _ground(index)
+    rivals = {"per pixel": _baseline(index, pairs, split)}
+    return judged_on, evaluate_pairs(_judged(index, split, pairs, maps), report, baseline=rivals, **options)
+
+
+def _ground(index: ChipIndex) -> tuple[str, str]:
     """What the maps are judged on: ground that training has not seen, where there is any."""
     for split, name in (("test", "test"), ("val", "validation")):
         if not index.of(split).empty:

@@ -19,6 +19,7 @@ LAYERS = (
     ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),
     ("chips", "model", "viewing"),
     ("training", "prediction", "vectors", "assessment"),
+    ("steps",),
     ("workflow", "info", "atlas"),
     ("cli",),
 )

@@ -221,7 +221,7 @@ def start_tiling(write_scene, tmp_path, jobs=1):
 def test_interrupted_work_says_how_to_go_on_and_does(write_scene, tmp_path, signum, code, jobs):
     process, words = start_tiling(write_scene, tmp_path, jobs)
     process.send_signal(signum)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == code
     assert "Traceback" not in stderr
     assert "same command" in stderr
@@ -234,7 +234,7 @@ def test_interrupted_work_says_how_to_go_on_and_does(write_scene, tmp_path, sign
 def test_the_command_of_a_killed_run_ends_as_if_nothing_had_been(write_scene, tmp_path):
     process, words = start_tiling(write_scene, tmp_path)
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     assert not (tmp_path / "c").exists()
     assert call(*words).exit_code == 0
     assert call(*(tmp_path / "d" if word == tmp_path / "c" else word for word in words)).exit_code == 0

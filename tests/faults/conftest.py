@@ -94,7 +94,7 @@ def words_of(name, inputs, output):
     slow = ("--window", "64", "--margin", "16", "--blend", "hann", "--runtime", "torch", "--tta")
     return {
         "tile": ("tile", inputs.scene, "--labels", inputs.labels, "--chip-size", "16", "--overlap", "0.5"),
-        "train": ("train", inputs.chips, "--epochs", "500", "--chips-per-epoch", "8", "--batch-size", "4",
+        "train": ("train", inputs.chips, "--epochs", "5000", "--chips-per-epoch", "8", "--batch-size", "4",
                   "--arch-option", "width=4"),
         "predict": ("predict", inputs.model, inputs.scene, *slow),
         "vectorize": ("vectorize", inputs.map, "--simplify", "1"),

@@ -74,7 +74,7 @@ def test_a_command_that_is_stopped_ends_at_once_and_says_so_in_a_line(name, numb
         if output.exists():
             shutil.rmtree(output) if output.is_dir() else output.unlink()
     assert process.returncode == code, told
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     lines = told.strip().splitlines()
     assert "Traceback" not in told
     assert lines[-1].startswith("Stopped;" if number == signal.SIGINT else "Terminated;")

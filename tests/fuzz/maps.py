@@ -30,7 +30,7 @@ from geoseg.errors import OutputExistsError
 from geoseg.grid import Grid
 from geoseg.prediction.prepare import _noted
 from geoseg.prediction.store import Block, Store
-from geoseg.workflow import _Steps
+from geoseg.steps import Steps
 
 RECIPE = Recipe(
     model="m", model_hash="0", runtime="torch", device="cpu", threads=1, global_context="tile", tta=False,
@@ -101,7 +101,7 @@ def _read_windows(folder: Path) -> None:
 
 
 def _run(folder: Path, overwrite: bool = False) -> None:
-    with _Steps.open(folder / "run", {"epochs": 3}, [], overwrite) as steps:
+    with Steps.open(folder / "run", {"epochs": 3}, [], overwrite) as steps:
         steps.do("tile", lambda **_: (folder / "run" / "chips").mkdir(exist_ok=True), folder / "run" / "chips")
 
 

@@ -278,7 +278,7 @@ class TestTheHub:
             start = time.monotonic()
             with pytest.raises(ModelError, match="hub cannot be reached"):
                 load_encoder(unet(3, encoder), "imagenet", encoder, RGB)
-            assert time.monotonic() - start < 10
+            assert time.monotonic() - start < 60
 
     def test_offline_is_respected(self, monkeypatch):
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -48,12 +48,12 @@ def test_a_bucket_works(web, write_cog, monkeypatch):
 
 
 def refusal(url):
-    """The one line that says why; anything else, or 30 seconds, fails."""
+    """The one line that says why; anything else, or 90 seconds, fails."""
     start = time.monotonic()
     with pytest.raises(SceneError) as caught:
         scene = open_scene(url)
         scene.read(scene.grid.window)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 90
     assert "\n" not in str(caught.value)
     assert url in str(caught.value)
     return str(caught.value)
