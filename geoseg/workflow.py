@@ -86,7 +86,8 @@ def run(
     Args:
         scenes: one or more scenes, or a folder of them, as `geoseg.tile` takes them.
         labels: polygons, points, lines or a class raster, or a folder with a file for each scene.
-        output: folder to make: chips/, model.safetensors, map.tif, map.gpkg and report/ (maps/ for several scenes).
+        output: folder to make: chips/, model.safetensors, map.tif, confidence.tif, map.gpkg and report/; for several
+            scenes maps/, confidence/ and polygons/.
         tiling: further options of `geoseg.tile`.
         training: further options of `geoseg.train`.
         simplify: tolerance of the polygons, in pixels.
@@ -122,18 +123,19 @@ def run(
         # What was begun by this very run goes on; `train` tells by its settings and chips.
         learn = partial(train, chips, model, seed=seed, device=device, resume=True, **(training or {}))
         steps.do("train", learn, model, *(output / name for name in beside_model(model)))
-        maps, layers = _output_names(output, [pair.source for pair in pairs], polygons)
-        for pair, target, layer in zip(pairs, maps, layers, strict=True):
-            draw = partial(predict, model, pair.scene, target, device=device)
-            steps.do(f"predict {target.name}", draw, target, *(target.parent / name for name in beside_map(target)))
-            steps.do(f"vectorize {layer.name}", partial(vectorize, target, layer, simplify=simplify), layer)
+        outputs = _outputs(output, [pair.source for pair in pairs], polygons)
+        for pair, of in zip(pairs, outputs, strict=True):
+            draw = partial(predict, model, pair.scene, of.map, confidence=of.confidence, device=device)
+            steps.do(f"predict {of.map.name}", draw, of.confidence, of.map, *of.beside_map())
+            trace = partial(vectorize, of.map, of.polygons, confidence=of.confidence, simplify=simplify)
+            steps.do(f"vectorize {of.polygons.name}", trace, of.polygons)
         report = output / "report"
         judged_on, scores = _judge(
-            chips, pairs, maps, report, model=model, overwrite=steps.begin(report), **labelling(inputs)
+            chips, pairs, outputs, report, model=model, overwrite=steps.begin(report), **labelling(inputs)
         )
         steps.finish(asdict(scores))
-    made = tuple(map(str, maps)), tuple(map(str, layers)), str(report)
-    return RunResult(str(output), *made, judged_on, scores, time.monotonic() - start)
+    maps, layers = (tuple(str(getattr(of, kind)) for of in outputs) for kind in ("map", "polygons"))
+    return RunResult(str(output), maps, layers, str(report), judged_on, scores, time.monotonic() - start)
 
 
 def _files(pairs: list[LabelledScene], legend: Any) -> list[str | Path]:
@@ -143,27 +145,41 @@ def _files(pairs: list[LabelledScene], legend: Any) -> list[str | Path]:
     return read if legend is None or isinstance(legend, Legend) else [*read, legend]
 
 
-def _output_names(output: Path, scenes: list[Source], extension: str) -> tuple[list[Path], list[Path]]:
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """What is made of one scene."""
+
+    map: Path
+    confidence: Path
+    polygons: Path
+
+    def beside_map(self) -> list[Path]:
+        """The files that belong to the map."""
+        return [self.map.parent / name for name in beside_map(self.map)]
+
+
+def _outputs(output: Path, scenes: list[Source], extension: str) -> list[_Outputs]:
+    """Where the outputs of each scene go; several have a folder for each kind."""
     if len(scenes) == 1:
-        return [output / "map.tif"], [output / f"map{extension}"]
-    for folder in ("maps", "polygons"):
-        (output / folder).mkdir(exist_ok=True)
+        return [_Outputs(output / "map.tif", output / "confidence.tif", output / f"map{extension}")]
+    folders = [output / kind for kind in ("maps", "confidence", "polygons")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
     stems = [plain_name(scene.stem) for scene in scenes]
     unique = len({stem.casefold() for stem in stems}) == len(stems)
     names = stems if unique else [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
-    return [output / "maps" / f"{name}.tif" for name in names], [
-        output / "polygons" / f"{name}{extension}" for name in names
-    ]
+    endings = (".tif", ".tif", extension)
+    return [_Outputs(*(place / (name + end) for place, end in zip(folders, endings, strict=True))) for name in names]
 
 
 def _judge(
-    chips: Path, pairs: list[LabelledScene], maps: list[Path], report: Path, **options: Any
+    chips: Path, pairs: list[LabelledScene], outputs: list[_Outputs], report: Path, **options: Any
 ) -> tuple[str, EvaluateResult]:
     """On what ground the maps were judged, and what was found."""
     index = read_index(chips)
     judged_on, split = _ground(index)
     rivals = {"per pixel": _baseline(index, pairs, split)}
-    return judged_on, evaluate_pairs(_judged(index, split, pairs, maps), report, baseline=rivals, **options)
+    return judged_on, evaluate_pairs(_judged(index, split, pairs, outputs), report, baseline=rivals, **options)
 
 
 def _ground(index: ChipIndex) -> tuple[str, str]:
@@ -175,14 +191,15 @@ def _ground(index: ChipIndex) -> tuple[str, str]:
     return "training labels", "train"
 
 
-def _judged(index: ChipIndex, split: str, pairs: list[LabelledScene], maps: list[Path]) -> list[Pair]:
+def _judged(index: ChipIndex, split: str, pairs: list[LabelledScene], outputs: list[_Outputs]) -> list[Pair]:
     """The maps of scenes that have chips of the split, to be judged inside of these."""
     frame = index.of(split)
     judged = []
-    for number, (pair, mapped) in enumerate(zip(pairs, maps, strict=True)):
+    for number, (pair, of) in enumerate(zip(pairs, outputs, strict=True)):
         own: gpd.GeoDataFrame = frame[frame["scene"] == number]
         if not own.empty:
-            judged.append(Pair(mapped, Path(pair.labels.path), pair.source, own[[own.geometry.name]], pair.field))
+            where, truth = own[[own.geometry.name]], Path(pair.labels.path)
+            judged.append(Pair(of.map, truth, pair.source, where, pair.field, confidence=of.confidence))
     return judged
 
 

@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -6,9 +8,10 @@ import pytest
 import rasterio
 import shapely
 import torch
+from affine import Affine
 
 import geoseg
-from conftest import model_of, polygons, striped
+from conftest import CORNER, model_of, polygons, striped
 from geoseg import workflow
 from geoseg.errors import GeosegError, OutputExistsError
 from geoseg.models._network import SegmentationNetwork
@@ -34,8 +37,8 @@ def test_the_whole_job(job, tmp_path):
     out = tmp_path / "out"
     assert result.judged_on == "test blocks"
     assert result.scores.mean_iou > 0.9
-    assert {"chips", "model.safetensors", "model.md", "map.tif", "map.tif.aux.xml", "map.qml", "map.gpkg", "report",
-            "run.json"} <= {p.name for p in out.iterdir()}  # fmt: skip
+    assert {"chips", "model.safetensors", "model.md", "map.tif", "map.tif.aux.xml", "map.qml", "confidence.tif",
+            "map.gpkg", "report", "run.json"} <= {p.name for p in out.iterdir()}  # fmt: skip
     assert not [p for p in out.rglob("*") if "partial" in p.name or p.name.endswith(".new")]
     assert (out / "report" / "report.html").is_file()
     with rasterio.open(out / "map.tif") as mapped, rasterio.open(job["scenes"]) as scene:
@@ -45,6 +48,8 @@ def test_the_whole_job(job, tmp_path):
     assert shapely.coverage_is_valid(drawn.geometry.to_numpy())
     assert drawn.is_valid.all()
     assert drawn.area.sum() == pytest.approx(valid.sum() * 100)
+    assert drawn.confidence_mean.between(0, 1).all()
+    assert json.loads((out / "report" / "metrics.json").read_text())["maps"][0]["calibration"]["ece"] < 0.3
     assert "per pixel" in str(result)
 
 
@@ -112,9 +117,6 @@ def test_a_state_that_lists_files_elsewhere_is_refused(job, tmp_path):
 
 
 def test_a_scene_inside_an_archive(job, tmp_path):
-    import shutil
-    from pathlib import Path
-
     scene = Path(shutil.make_archive(str(tmp_path / "z"), "zip", job["scenes"].parent, job["scenes"].name))
     result = geoseg.run(**(job | {"scenes": f"/vsizip/{scene}/{job['scenes'].name}"}))
     assert result.scores.mean_iou > 0.5
@@ -129,10 +131,6 @@ def test_a_folder_of_others_is_left_alone(job, tmp_path):
 
 
 def test_several_scenes_and_polygons_in_another_crs(write_scene, tmp_path):
-    from affine import Affine
-
-    from conftest import CORNER
-
     scenes = []
     for number in range(2):
         values, classes = striped(240, 260)
