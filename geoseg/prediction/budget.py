@@ -19,6 +19,9 @@ ASIDE = 300_000_000
 LEAST = 300_000_000
 """Bytes for windows where nobody said how many and little is left."""
 
+OF_A_GPU = 0.8
+"""Share of what is free on a GPU: its libraries take some for themselves while they work."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
@@ -34,17 +37,20 @@ def parse_memory(text: str) -> int:
     return parse_bytes(text, "memory")
 
 
-def for_windows(memory: int | None, processes: int = 1) -> int:
+def for_windows(memory: int | None, processes: int = 1, room: int | None = None) -> int:
     """Bytes that windows of this process may take.
 
     Args:
         memory: what all processes together may take; None for half of what is free on this machine, `MOST` at most for
             each, and `LEAST` for its windows whatever else it holds.
         processes: how many share the memory.
+        room: bytes that are free on the GPU where windows go through the network, None without one.
     """
     if memory is not None:
-        return memory // processes - _taken() - ASIDE
-    return max(min(MOST, _taken() + _free() // 2 // processes) - _taken() - ASIDE, LEAST)
+        found = memory // processes - _taken() - ASIDE
+    else:
+        found = max(min(MOST, _taken() + _free() // 2 // processes) - _taken() - ASIDE, LEAST)
+    return found if room is None else min(found, int(OF_A_GPU * room))
 
 
 def keep_freed_memory() -> None:

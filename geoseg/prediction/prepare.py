@@ -259,7 +259,7 @@ def _job(
 ) -> tuple[Job, int]:
     """The windows of a scene, those that were begun with where there are any; and the largest that would fit."""
     spec = runtime.spec
-    memory = for_windows(settings.memory, settings.devices)
+    memory = for_windows(settings.memory, settings.devices, runtime.room())
     beside = 4 * (COPIES * len(scene.bands) + 2 * len(spec.legend))
 
     def cost(height: int, width: int) -> int:

@@ -58,6 +58,10 @@ class Runtime(Protocol):
         """Bytes, about, that a batch of windows takes at its peak beside the network itself; of the GPU on a GPU."""
         ...
 
+    def room(self) -> int | None:
+        """Bytes that are free on a GPU; None on a CPU, where windows lie in the memory of the process."""
+        ...
+
 
 def runtimes() -> tuple[str, ...]:
     """Names of the runtimes that can be asked for, installed or not."""

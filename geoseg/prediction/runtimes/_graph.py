@@ -84,6 +84,9 @@ class GraphRuntime:
         """Bytes, about, that a batch of windows takes at its peak beside the network itself."""
         return int(self._overhead * bytes_of(self._points, height, width, batch))
 
+    def room(self) -> None:
+        """None: graphs run on the CPU."""
+
     def _logits(self, values: Floats) -> Floats:
         height, width = values.shape[-2:]
         logits = self._infer(pad(values, self._stride, self._min_size))

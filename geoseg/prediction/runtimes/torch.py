@@ -74,6 +74,10 @@ class TorchRuntime:
         """Bytes, about, that a batch of windows takes at its peak beside the network itself."""
         return bytes_of(self._memory, height, width, batch)
 
+    def room(self) -> int | None:
+        """Bytes that are free on a GPU; None on a CPU, where windows lie in the memory of the process."""
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+
     def _logits(self, values: npt.NDArray[np.float32]) -> torch.Tensor:
         image = torch.from_numpy(values).to(self.device, memory_format=torch.channels_last)
         with torch.autocast("cuda", self._half, enabled=self.device.type == "cuda"):
