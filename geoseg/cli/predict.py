@@ -19,7 +19,9 @@ from geoseg.cli import options
     help="Largest side of what the network sees at a time; as large as the memory allows.",
 )  # fmt: skip
 @click.option(
-    "--memory", metavar="SIZE", help="What the whole process may take, such as 2GB; half of what is free, 3 GB at most."
+    "--memory",
+    metavar="SIZE",
+    help="What the whole process may take, such as 2GB; half of what is free, 2.2 GB at most.",
 )
 @click.option(
     "--margin", default="auto", show_default=True, metavar="auto|exact|PIXELS",
@@ -60,6 +62,11 @@ from geoseg.cli import options
     help="Also map the middle of the scene in one window, or in other ones, and say how much of the seams shows.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Make nothing; try some windows and say what the map would take.")
+@click.option(
+    "--co", multiple=True, metavar="NAME=VALUE",
+    help="How the rasters are stored: COMPRESS, LEVEL, PREDICTOR, BLOCKSIZE, BIGTIFF or STATISTICS of GDAL's COG "
+    "driver, such as COMPRESS=ZSTD. May be given several times.",
+)  # fmt: skip
 @options.device
 @click.option(
     "--devices", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -57,6 +57,7 @@ def predict(
     devices: int = 1,
     check_seams: bool = False,
     dry_run: bool = False,
+    co: Sequence[str] = (),
     overwrite: bool = False,
     **reading: Unpack[ReadOptions],
 ) -> PredictResult | Estimate:
@@ -90,6 +91,7 @@ def predict(
         check_seams: also map the middle of the scene in a single pass, or where that takes too much memory with other
             windows, and say how much of the seams shows.
         dry_run: make nothing; try some windows and say what the map would take.
+        co: how the rasters are stored, such as "COMPRESS=ZSTD", see `geoseg.writers.creation.creation_options`.
         overwrite: replace the outputs if they are there.
         **reading: how the scene is read, see `geoseg.readers.ReadOptions`; `bands` are those that stand for the
             model's, in the model's order, and are matched by name when not given.
@@ -98,7 +100,7 @@ def predict(
         GeosegError: see the classes of `geoseg.errors`; nothing is left under `output`.
     """
     start = time.monotonic()
-    outputs = Outputs(Path(output), _path(probabilities), _path(confidence), overwrite)
+    outputs = Outputs(Path(output), _path(probabilities), _path(confidence), overwrite, tuple(co))
     smoothing = (CrfOptions() if crf else None) if isinstance(crf, bool) else crf
     settings = Settings(
         window, margin, blend, memory, runtime, global_context, tta, smoothing, _path(aoi), dst_crs, device, devices

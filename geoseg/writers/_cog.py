@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +19,7 @@ from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.output import Workspace
 from geoseg.raster import GDAL_ERRORS, create_raster, first_line, gdal_settings, open_raster, writing_threads
+from geoseg.writers.creation import creation_options
 
 BLOCK = 512
 WIDE = 4 * BLOCK
@@ -35,6 +37,7 @@ class Layout:
         overviews: how they are made smaller: "MODE" for classes, "AVERAGE" for quantities.
         scale: what to multiply values by.
         colormap: colours of the values of the one band.
+        creation: options of the driver, see `geoseg.writers.creation`.
     """
 
     names: tuple[str, ...]
@@ -43,6 +46,7 @@ class Layout:
     overviews: str
     scale: float = 1.0
     colormap: dict[int, Any] | None = None
+    creation: Mapping[str, str] = field(default_factory=partial(creation_options, ()))
 
 
 class CogWriter:
@@ -124,11 +128,9 @@ class CogWriter:
                     self._plain,
                     self._workspace.main,
                     driver="COG",
-                    blocksize=BLOCK,
-                    compress="DEFLATE",
                     overview_resampling=self._layout.overviews,
-                    bigtiff="IF_SAFER",
                     num_threads=writing_threads(),
+                    **self._layout.creation,
                 )
         except GDAL_ERRORS as error:
             raise self._unwritten(error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +18,7 @@ from geoseg.grid import Grid
 from geoseg.legend import Legend
 from geoseg.output import Workspace
 from geoseg.writers._cog import CogWriter, Layout
+from geoseg.writers.creation import creation_options
 
 EXTENSIONS = (".tif", ".tiff")
 SHARE_STEPS, SHARE_NODATA = 250, 255
@@ -35,9 +36,18 @@ class MapWriter:
     sidecars are complete.
     """
 
-    def __init__(self, workspace: Workspace, grid: Grid, legend: Legend, tags: dict[str, Any]) -> None:
+    def __init__(
+        self, workspace: Workspace, grid: Grid, legend: Legend, tags: dict[str, Any], co: Sequence[str] = ()
+    ) -> None:
         self._workspace, self._legend = workspace, legend
-        layout = Layout(("land cover",), legend.dtype, legend.nodata, colormap=legend.colormap(), overviews="MODE")
+        layout = Layout(
+            ("land cover",),
+            legend.dtype,
+            legend.nodata,
+            colormap=legend.colormap(),
+            overviews="MODE",
+            creation=creation_options(co),
+        )
         legend_tag = {LEGEND_TAG: json.dumps(legend.to_dict())}
         self._cog = CogWriter(workspace, grid, layout, legend_tag | geoseg_tags(tags))
 
@@ -69,8 +79,11 @@ class ShareWriter:
     They are kept as bytes from 0 to 250 with the scale that turns them back, 255 where there is no data.
     """
 
-    def __init__(self, workspace: Workspace, grid: Grid, names: tuple[str, ...], tags: dict[str, Any]) -> None:
-        layout = Layout(names, "uint8", SHARE_NODATA, scale=1 / SHARE_STEPS, overviews="AVERAGE")
+    def __init__(
+        self, workspace: Workspace, grid: Grid, names: tuple[str, ...], tags: dict[str, Any], co: Sequence[str] = ()
+    ) -> None:
+        scale, creation = 1 / SHARE_STEPS, creation_options(co)
+        layout = Layout(names, "uint8", SHARE_NODATA, scale=scale, overviews="AVERAGE", creation=creation)
         self._cog = CogWriter(workspace, grid, layout, geoseg_tags(tags))
 
     def __enter__(self) -> ShareWriter:
