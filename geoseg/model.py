@@ -16,6 +16,7 @@ from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import BandMismatchError, GeosegError, ModelError, OutputError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
+from geoseg.readers import NODATA_RULES, ReadOptions
 from geoseg.registry import shortened
 from geoseg.scene import Scene, find_name, is_unnamed
 from geoseg.statistics import BandStatistics
@@ -56,6 +57,7 @@ class ModelSpec:
             agree, by their names, "chip" and "scene"; see `geoseg.models._context`.
         margin: pixels to one side that the trained network really looks: with as much context 99.9 % of its labels no
             longer change. None where nobody measured.
+        nodata_rule: of the training scenes, see `geoseg.readers.ReadOptions`.
     """
 
     architecture: str
@@ -71,6 +73,7 @@ class ModelSpec:
     training: dict[str, Any] = field(default_factory=dict)
     agreeing_reach: dict[str, int] = field(default_factory=dict)
     margin: int | None = None
+    nodata_rule: str = "any"
 
     @property
     def context(self) -> str:
@@ -126,6 +129,10 @@ class ModelSpec:
             )  # fmt: skip
         return places
 
+    def reading(self, asked: ReadOptions) -> ReadOptions:
+        """How scenes are read for this model: as those it was trained on, where nothing else is asked for."""
+        return {**asked, "nodata_rule": asked.get("nodata_rule") or self.nodata_rule}
+
     def _require_sense(self) -> None:
         """Raise ValueError or TypeError for values that no training writes."""
         for value, may_lack in (
@@ -145,6 +152,8 @@ class ModelSpec:
             raise ValueError(f"{self.temperature!r} is no temperature")
         if not isinstance(self.options, dict) or not isinstance(self.training, dict):
             raise TypeError("its options are no table")
+        if self.nodata_rule not in NODATA_RULES:
+            raise ValueError(f"{self.nodata_rule!r} is no rule of nodata")
         numbers = asdict(self.statistics).values()
         if not all(isinstance(value, int | float) and math.isfinite(value) for values in numbers for value in values):
             raise ValueError("its statistics are no numbers")

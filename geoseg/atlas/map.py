@@ -165,7 +165,7 @@ def map(
         raise OptionError(
             "there are no regions; give a file of polygons, or --grid 100km for all that the scenes cover"
         )
-    found = _open_scenes(scenes, spec, str(model), assets, mask_band, mask_values, asked, strict, reading)
+    found = _open_scenes(scenes, spec, str(model), assets, mask_band, mask_values, asked, strict, spec.reading(reading))
     planner, wanted = _plan(found, recipe, Lattices(crs, resolution, found.usable), asked, size)
     if dry_run:
         return estimate(folder, [planner.plan(region) for region in wanted], recipe, spec, jobs, block)

@@ -273,7 +273,8 @@ class _Job:
     def _options(self) -> dict[str, Any]:
         plan = self.plan
         decided = {"chip_size": plan.chip, "overlap": plan.overlap, "gap": plan.gap, "block_size": plan.block,
-                   "split_by": plan.by, "split": list(self.settings.split)}  # fmt: skip
+                   "split_by": plan.by, "split": list(self.settings.split),
+                   "nodata_rule": self.inputs.get("nodata_rule") or "any"}  # fmt: skip
         named = {"scenes": [pair.scene.name for pair in self.pairs], "labels": str(self.pairs[0].labels.path)}
         return named | asdict(self.settings) | decided
 

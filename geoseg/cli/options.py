@@ -234,8 +234,9 @@ _READING = (
     bands,
     nodata,
     click.option(
-        "--nodata-rule", type=click.Choice(["any", "all"]), default="any", show_default=True,
-        help="A pixel has no data where any band used has none, or only where all have none.",
+        "--nodata-rule", type=click.Choice(["any", "all"]),
+        help="A pixel has no data where any band used has none, or only where all have none; by default any, and with "
+        "a model what it was trained with.",
     ),
     click.option(
         "--join", type=click.Choice(["stack", "mosaic"]),

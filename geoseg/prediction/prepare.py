@@ -146,6 +146,8 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     settings = asked.of_process(number)
     outputs.refuse(())
     spec, name = (model.spec, model.name) if isinstance(model, Model) else (read_spec(model), str(model))
+    if not isinstance(scene, Scene):
+        reading = spec.reading(reading)
     opened, files = _open(scene, outputs, reading)
     as_it_is = opened
     if settings.dst_crs is not None:

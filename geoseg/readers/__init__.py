@@ -20,7 +20,8 @@ from geoseg.readers._coarse import read_coarse as read_coarse
 from geoseg.readers._doubts import require_written as require_written
 from geoseg.readers._doubts import warn_of_doubts as warn_of_doubts
 from geoseg.readers._names import natural
-from geoseg.readers._options import JOINS, NODATA_RULES
+from geoseg.readers._options import JOINS
+from geoseg.readers._options import NODATA_RULES as NODATA_RULES
 from geoseg.readers._options import ReadOptions as ReadOptions
 from geoseg.readers._options import limits_of as limits_of
 from geoseg.readers._products import BandFile, product_bands

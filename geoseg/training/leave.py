@@ -122,6 +122,7 @@ def _spec(
         margin=sees.look.margin,
         stride=task.network.stride,
         chip_size=int(index.options["chip_size"]),
+        nodata_rule=str(index.options.get("nodata_rule", "any")),
         temperature=calibration.temperature if calibration else 1.0,
         training={
             "chips": str(index.folder),

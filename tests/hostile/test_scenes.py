@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hostile.conftest import scene_values, write
 from hostile.tiffs import PLACED, bomb, picture, write_tiff
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
+
+from geoseg.model import load_model, write_model
 
 TEXTS = {
     "an empty file": (b"", "empty"),
@@ -232,17 +235,21 @@ def test_drivers_can_be_allowed(world):
     world.refuses("info", scene, "--allow-driver", "VRT", names="VRT", says="cannot be allowed")
 
 
-def test_the_rule_of_nodata_can_be_chosen(world):
+def test_the_rule_of_nodata_can_be_chosen_and_a_model_keeps_its_own(world):
     values = scene_values()
     values[0, :10] = 0
     values[:, 10:20] = 0
     scene = write(world.inputs / "gaps.tif", values, nodata=0)
-    for rule, rows in (("any", 20), ("all", 10)):
-        world.works(*world.predict(scene, "--nodata-rule", rule, "--overwrite"))
+    kept = world.inputs / "kept.safetensors"
+    model = load_model(world.model)
+    write_model(kept, replace(model.spec, nodata_rule="all"), model.network.state_dict())
+    for used, rule, rows in ((world.model, None, 20), (world.model, "all", 10), (kept, None, 10), (kept, "any", 20)):
+        words = ["predict", used, scene, "-o", world.out / "map.tif", "--runtime", "torch", "--overwrite"]
+        world.works(*words, *(["--nodata-rule", rule] if rule else []))
         with rasterio.open(world.out / "map.tif") as made:
             valid = made.read_masks(1).any(axis=1)
-        assert (~valid).sum() == rows, rule
-    assert not valid[10:20].any()
+        assert (~valid).sum() == rows, (used.name, rule)
+        assert not valid[10:20].any()
 
 
 class TestDoubts:

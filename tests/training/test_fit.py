@@ -39,7 +39,7 @@ def chips(tmp_path_factory):
         ) as dataset:  # fmt: skip
             dataset.write(array)
             dataset.descriptions = bands
-    geoseg.tile(folder / "scene.tif", folder / "labels.tif", folder / "chips", chip_size=32)
+    geoseg.tile(folder / "scene.tif", folder / "labels.tif", folder / "chips", chip_size=32, nodata_rule="all")
     return folder / "chips"
 
 
@@ -55,6 +55,7 @@ def test_it_learns_and_leaves_a_model_that_describes_itself(chips, tmp_path):
     assert model.spec.reach == 58
     assert model.spec.training["validation"]["mean_iou"] == result.mean_iou
     assert model.spec.training["tiling"]["gap"] == 8
+    assert model.spec.nodata_rule == "all"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "m.confusion.csv", "m.curves.png", "m.md", "m.metrics.csv", "m.safetensors",
     ]  # fmt: skip
