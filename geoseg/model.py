@@ -107,9 +107,12 @@ class ModelSpec:
                 f"has {shortened(scene_bands)}. Give the bands that stand for them with --bands"
             )
         if len(scene_bands) != len(self.bands):
+            has = "one band" if len(scene_bands) == 1 else f"{len(scene_bands)} bands"
+            remedy = "Choose them in this order with --bands"
+            if len(scene_bands) < len(self.bands):
+                remedy = "Give a scene that has them; bands in files of their own are one scene with --join stack"
             raise BandMismatchError(
-                f"{scene_name} has {len(scene_bands)} bands and {model_name} needs {len(self.bands)} "
-                f"({', '.join(self.bands)}). Choose them in this order with --bands"
+                f"{scene_name} has {has} and {model_name} needs {len(self.bands)} ({', '.join(self.bands)}). {remedy}"
             )
         return tuple(range(len(self.bands)))
 

@@ -152,9 +152,10 @@ def assign(
     labelled = np.flatnonzero(counts.sum(1))
     wanted = [split for split in shares.order if shares.values[split] > 0]
     if len(labelled) < len(wanted):
+        where = "one block" if len(labelled) == 1 else f"only {len(labelled)} blocks"
         raise ChipError(
-            f"{name}: labels lie in only {len(labelled)} blocks, too few for {len(wanted)} splits with a gap between "
-            "them; label more places, use smaller chips or a smaller --block-size, or give one split everything"
+            f"{name}: labels lie in {where}, too few for {len(wanted)} splits with a gap between them; "
+            "label more places, use smaller chips or a smaller --block-size, or give one split everything"
         )
     rng = np.random.default_rng(seed)
     order = rng.permutation(labelled)

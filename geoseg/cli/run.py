@@ -11,7 +11,7 @@ from geoseg.cli import options
 
 
 @options.command()
-@click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
+@click.argument("scenes", nargs=-1, metavar="SCENE...")
 @click.argument("labels", type=click.Path(path_type=Path))
 @options.class_field
 @options.labelling
@@ -62,6 +62,8 @@ def command(
     geoseg run scene.tif polygons.gpkg -o out/
     geoseg run images/ masks/ -o out/
     """
+    if not scenes:
+        raise click.UsageError(f"give scenes and their labels, in this order; there is only {labels}")
     from geoseg.workflow import run
 
     tiling = {"chip_size": chip_size, "split_by": split_by}
