@@ -60,9 +60,10 @@ class RunResult:
     seconds: float
 
     def __str__(self) -> str:
+        made = "map, polygons" if len(self.maps) == 1 else f"{len(self.maps)} maps and layers of polygons"
         return (
             f"Scores on {self.judged_on}, beside a Gaussian maximum likelihood classifier per pixel:\n{self.scores}\n"
-            f"{self.output}: {len(self.maps)} maps and layers of polygons, model and report in {self.seconds:.0f} s"
+            f"{self.output}: {made}, model and report in {self.seconds:.0f} s"
         )
 
 
