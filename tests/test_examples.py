@@ -1,3 +1,5 @@
+import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -27,6 +29,29 @@ def test_the_steps_run(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "map.gpkg").is_file()
     assert (tmp_path / "out" / "report" / "report.html").is_file()
+    assert "mean IoU" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path):
+    """Its cells one after the other, with other parameters after those that stand there, as papermill does it."""
+    cells = json.loads((EXAMPLES / "first_map.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = []
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"], "commit it without outputs"
+            code.append("".join(cell["source"]))
+            if "parameters" in cell["metadata"].get("tags", ()):
+                code.append('out, training = Path("made"), {"epochs": 1, "chips_per_epoch": 16}')
+    assert any("training = {" in text for text in code)
+    script = tmp_path / "cells.py"
+    script.write_text("\n".join(code), encoding="utf-8")
+    environment = os.environ | {"MPLBACKEND": "Agg"}
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "made" / "map.gpkg").is_file()
     assert "mean IoU" in done.stdout
 
 
