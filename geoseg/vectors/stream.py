@@ -235,12 +235,12 @@ def _advance(
 
 def _linked(arcs: Arcs, slots: Int32s, faces: Faces, numbered: npt.NDArray[np.int64]) -> tuple[Rings, Bools]:
     """Rings of the numbered faces and the halves they use, whose areas and lengths go to the faces."""
-    points, offsets, face, used = link_rings(arcs, slots, len(numbered))
+    rings, used = link_rings(arcs, slots, len(numbered))
     sums = np.zeros((3, len(numbered)))
     sum_halves(arcs, slots, used, sums)
     for column, values in zip((faces.area, faces.metres, faces.length), sums, strict=True):
         column[numbered] += values
-    return Rings(points, offsets, face), used
+    return rings, used
 
 
 def _finish(
@@ -306,9 +306,7 @@ def _drawn(arcs: Traced, codes: Int32s, top: int, settings: Settings, shape: tup
         arcs = simplify_arcs(arcs, top, rows, cols, float(settings.simplify), settings.guarded)
     scale = _scale(settings, shape)
     if settings.smooth > 0:
-        arcs = smooth_arcs(Traced(*arcs), top, rows, cols, float(settings.smooth), scale)
-    # Built anew: numba hands back a named tuple of its own making.
-    arcs = Traced(*arcs)
+        arcs = smooth_arcs(arcs, top, rows, cols, float(settings.smooth), scale)
     return Arcs(*arcs, *measure(arcs.points, arcs.offsets, float(scale), settings.measure))
 
 

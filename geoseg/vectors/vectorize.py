@@ -17,9 +17,10 @@ from geoseg.legend import Legend
 from geoseg.output import new_output, refuse_existing
 from geoseg.vectors.job import Job
 from geoseg.vectors.layer import Layer
+from geoseg.vectors.merge import merge_faces
 from geoseg.vectors.options import Options
 from geoseg.vectors.source import MapSource, open_map
-from geoseg.vectors.trace import trace_arcs
+from geoseg.vectors.trace import mark_corners
 from geoseg.writers import VectorWriter, vector_writer
 
 logger = logging.getLogger(__name__)
@@ -125,8 +126,7 @@ def vectorize(
     source = open_map(map_path, band=band, legend=legend)
     if source.grid.crs is None:
         logger.warning("%s has no CRS; the polygons are in its pixel coordinates, without square metres", source.path)
-    if not is_kept(trace_arcs):
-        logger.info("Compiling the tracer, which is done once and takes about 20 s")
+    _tell_compiling(options)
     given = {"classes": classes, "confidence": confidence, "by": by, "by_field": by_field, "dst_crs": dst_crs}
     job = Job(source, options, classes=classes, confidence=confidence, by=by, by_field=by_field, dst_crs=dst_crs)
     with job, new_output(output, overwrite=overwrite, sources=sources) as workspace:
@@ -137,6 +137,15 @@ def vectorize(
             writer.style(source.categories.style())
         _check(writer, workspace.main, job.layer)
     return _result(job.layer, source, output)
+
+
+def _tell_compiling(options: Options) -> None:
+    """Say why a first run takes longer."""
+    sieves = options.min_area.value > 0 or options.min_hole.value > 0
+    parts = {"tracer": not is_kept(mark_corners), "sieve": sieves and not is_kept(merge_faces)}
+    for name, missing in parts.items():
+        if missing:
+            logger.info("Compiling the %s, which is done once and takes some 10 s", name)
 
 
 def _result(layer: Layer, source: MapSource, output: Path) -> VectorizeResult:
