@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.compiled import compiled
+from geoseg.compiled import compiled, inner
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ def label_faces(codes: Int32s, labels: Int32s, opened: int, diagonal: bool) -> t
     return parent[:opened].copy(), code_of
 
 
-@compiled
+@inner
 def _first_pass(codes: Any, labels: Any, parent: Any, opened: int, diagonal: bool) -> int:
     """Give each pixel the label of its left or upper neighbour of the same code, else a new one."""
     count = opened
@@ -78,7 +78,7 @@ def _first_pass(codes: Any, labels: Any, parent: Any, opened: int, diagonal: boo
     return count
 
 
-@compiled
+@inner
 def root(parent: Any, label: int) -> int:
     """The root of a label in a forest of labels."""
     while parent[label] != label:
@@ -87,7 +87,7 @@ def root(parent: Any, label: int) -> int:
     return label
 
 
-@compiled
+@inner
 def join(parent: Any, one: int, other: int) -> None:
     """Unite two trees of a forest; the smaller label becomes the root, so that every label comes after its root."""
     one, other = root(parent, one), root(parent, other)

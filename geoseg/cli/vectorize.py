@@ -64,8 +64,10 @@ from geoseg.cli import options
 @click.option(
     "--max-vertices",
     type=int,
+    default=5_000_000,
+    show_default=True,
     metavar="N",
-    help="Cut polygons with more vertices along straight lines; none by default.",
+    help="Cut polygons with more vertices along straight lines; 0 for none. Formats need much memory for huge ones.",
 )
 @click.option("--dst-crs", metavar="CRS", help="Coordinate system of the polygons, such as EPSG:4326.")
 @click.option("--band", type=int, metavar="N", help="Band that holds the classes, where there are several.")

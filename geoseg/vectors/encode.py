@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.compiled import compiled
+from geoseg.compiled import compiled, inner
 from geoseg.connected import Floats, Int32s, Int64s
 from geoseg.vectors.link import Rings
 
@@ -75,11 +75,18 @@ def sort_outlines_first(points: Int32s, offsets: Int64s, starts: Int64s, order: 
         order[starts[polygon]] = outline
 
 
-@compiled
 def place(points: Int32s, offsets: Int64s, order: Int64s, transform: Floats, mirrored: bool) -> tuple[Floats, Int64s]:
     """(N, 2) map coordinates of rings in the given order, each closed, and (R + 1,) where each starts."""
-    xy = np.empty((offsets[-1] + len(order), 2))
-    starts = np.zeros(len(order) + 1, np.int64)
+    starts = np.concatenate([[0], np.cumsum(np.diff(offsets)[order] + 1)])
+    xy = np.empty((starts[-1], 2))
+    _place(points, offsets, order, transform, mirrored, starts, xy)
+    return xy, starts
+
+
+@compiled
+def _place(
+    points: Int32s, offsets: Int64s, order: Int64s, transform: Floats, mirrored: bool, starts: Int64s, xy: Floats
+) -> None:
     for ring in range(len(order)):
         begin, size = offsets[order[ring]], offsets[order[ring] + 1] - offsets[order[ring]]
         for index in range(size + 1):
@@ -88,23 +95,22 @@ def place(points: Int32s, offsets: Int64s, order: Int64s, transform: Floats, mir
             target = starts[ring] + (size - index if mirrored else index)
             xy[target, 0] = transform[0] * x + transform[1] * y + transform[2]
             xy[target, 1] = transform[3] * x + transform[4] * y + transform[5]
-        starts[ring + 1] = starts[ring] + size + 1
-    return xy, starts
+
+
+def write_wkb(xy: Floats, offsets: Int64s, starts: Int64s) -> tuple[Bytes, Int64s, Floats]:
+    """WKB of polygons, where each starts, and their (P, 4) bounds, from closed rings with the outline first."""
+    # Five bytes of header and four for the number of rings; four and the points for each ring.
+    places = 9 * np.arange(len(starts)) + 4 * starts + 16 * offsets[starts]
+    wkb, bounds = np.empty(places[-1], np.uint8), np.empty((len(starts) - 1, 4))
+    _write_polygons(xy, xy.reshape(-1).view(np.uint8), offsets, starts, places, wkb, bounds)
+    return wkb, places, bounds
 
 
 @compiled
-def write_wkb(xy: Floats, offsets: Int64s, starts: Int64s) -> tuple[Bytes, Int64s, Floats]:
-    """WKB of polygons, where each starts, and their (P, 4) bounds, from closed rings with the outline first."""
-    count = len(starts) - 1
-    places = np.zeros(count + 1, np.int64)
-    for polygon in range(count):
-        first, last = starts[polygon], starts[polygon + 1]
-        # Five bytes of header and four for the number of rings; four and the points for each ring.
-        places[polygon + 1] = places[polygon] + 9 + 4 * (last - first) + 16 * (offsets[last] - offsets[first])
-    wkb = np.empty(places[-1], np.uint8)
-    raw = xy.reshape(-1).view(np.uint8)
-    bounds = np.empty((count, 4))
-    for polygon in range(count):
+def _write_polygons(
+    xy: Floats, raw: Bytes, offsets: Int64s, starts: Int64s, places: Int64s, wkb: Bytes, bounds: Floats
+) -> None:
+    for polygon in range(len(bounds)):
         at = places[polygon]
         wkb[at] = 1
         _put_number(wkb, at + 1, 3)
@@ -123,10 +129,9 @@ def write_wkb(xy: Floats, offsets: Int64s, starts: Int64s) -> tuple[Bytes, Int64
                 least_y, most_y = min(least_y, xy[index, 1]), max(most_y, xy[index, 1])
         bounds[polygon, 0], bounds[polygon, 1] = least_x, least_y
         bounds[polygon, 2], bounds[polygon, 3] = most_x, most_y
-    return wkb, places, bounds
 
 
-@compiled
+@inner
 def _put_number(wkb: Bytes, at: int, value: int) -> None:
     for byte in range(4):
         wkb[at + byte] = value >> 8 * byte & 255

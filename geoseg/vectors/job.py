@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from rasterio.windows import Window
 
 from geoseg import progress
 from geoseg.connected import Int32s
+from geoseg.raster import BLOCK_CACHE, block_cache
 from geoseg.shares import open_confidence
 from geoseg.vectors import regions as by_regions
 from geoseg.vectors.group import Feature, grouping
@@ -49,6 +51,7 @@ class Job:
         dst_crs: str | None,
     ) -> None:
         self._source, self._classes = source, classes
+        self._pieces, self._most = 0, options.max_vertices
         measure = Measure.of(source.grid)
         self._rule = options.rule(measure)
         self._wanted_ids = None
@@ -68,7 +71,7 @@ class Job:
             wanted=None if classes is None else self._wanted,
             measure=measure,
             reproject=reprojection,
-            max_vertices=options.max_vertices,
+            max_vertices=options.max_vertices or None,
         )
 
     def __enter__(self) -> Job:
@@ -80,10 +83,18 @@ class Job:
         if self._confidence is not None:
             self._confidence.close()
 
+    def block_cache(self) -> AbstractContextManager[None]:
+        """Let GDAL hold no more blocks than the rows of a band reach into: none is read again."""
+        if self._confidence is not None:
+            return nullcontext()
+        # GDAL takes numbers below 100,000 for megabytes.
+        return block_cache(min(max(int(2.2 * self._source.block_row), 1_000_000), BLOCK_CACHE))
+
     def features(self) -> Iterator[Feature]:
         """Faces and their shapes, as they are finished."""
         shape = self._source.grid.shape
         for finished in polygons(self._bands(), shape, self._settings, self._grouping.watch):
+            self._pieces += finished.pieces
             yield from self._grouping.add(finished)
         yield from self._grouping.end()
         self._tell()
@@ -92,6 +103,12 @@ class Job:
         """Say what was left out, and refuse classes that were nowhere."""
         if self._classes is not None:
             self._source.categories.find(self._classes)
+        if self._pieces:
+            logger.warning(
+                "%d polygons are pieces of larger ones, of more than %d vertices; --max-vertices 0 leaves them whole",
+                self._pieces,
+                self._most,
+            )
         if self._regions is not None and self._regions.left_out:
             logger.warning("%d pixels lie in none of the regions and are left out", self._regions.left_out)
 

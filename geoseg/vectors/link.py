@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.compiled import compiled
+from geoseg.compiled import compiled, inner
 from geoseg.connected import OUTSIDE, Floats, Int32s, Int64s
 from geoseg.vectors.trace import END_THROUGH, START_THROUGH
 
@@ -88,8 +88,7 @@ class Rings(NamedTuple):
         return Rings(self.points[np.repeat(keep, sizes)], offsets, self.face[keep])
 
 
-@compiled
-def link_rings(arcs: Arcs, slots: Int32s, count: int) -> tuple[Int32s, Int64s, Int32s, Bools]:
+def link_rings(arcs: Arcs, slots: Int32s, count: int) -> tuple[Rings, Bools]:
     """Link arcs to rings.
 
     An arc walked along its direction is half 2 * arc, against it half 2 * arc + 1.
@@ -100,12 +99,19 @@ def link_rings(arcs: Arcs, slots: Int32s, count: int) -> tuple[Int32s, Int64s, I
         count: how many faces have a number.
 
     Returns:
-        The columns of `Rings`, in the order of the numbers, and (2 A,) the halves that are in a ring. A chain that does
-        not close, because it goes on below the last band, is in none.
+        Rings in the order of the numbers, and (2 A,) the halves that are in a ring. A chain that does not close,
+        because it goes on below the last band, is in none.
     """
-    starts, halves = _halves_by_face(arcs, slots, count)
-    following = _follow(arcs, starts, halves)
-    return _walk_rings(arcs, slots, halves, following)
+    starts, halves = np.zeros(count + 1, np.int64), np.empty(2 * len(arcs.left), np.int64)
+    size = _halves_by_face(arcs, slots, starts, halves)
+    halves = halves[: starts[-1]]
+    longest = np.diff(starts).max(initial=0)
+    following = np.empty(len(halves), np.int64)
+    _follow(arcs, starts, halves, np.empty(longest, np.int64), np.empty(longest, np.int64), following)
+    points, offsets = np.empty((size, 2), np.int32), np.zeros(len(halves) + 1, np.int64)
+    face, used = np.empty(len(halves), np.int32), np.zeros(2 * len(arcs.left), bool)
+    rings = _walk_rings(arcs, slots, halves, following, Rings(points, offsets, face), used)
+    return Rings(points[: offsets[rings]], offsets[: rings + 1], face[:rings]), used
 
 
 @compiled
@@ -122,48 +128,50 @@ def sum_halves(arcs: Arcs, slots: Int32s, used: Bools, sums: Floats) -> None:
 
 
 @compiled
-def _halves_by_face(arcs: Arcs, slots: Int32s, count: int) -> tuple[Int64s, Int64s]:
-    """The halves that bound each face: (count + 1,) starts and the halves in one array."""
-    starts = np.zeros(count + 2, np.int64)
-    for arc in range(len(arcs.left)):
-        starts[slots[arcs.left[arc]] + 2] += 1
-        starts[slots[arcs.right[arc]] + 2] += 1
-    # Slot -1 was counted first; the faces come after it.
-    unwanted = starts[1]
-    starts[1] = 0
-    for slot in range(count):
-        starts[slot + 2] += starts[slot + 1]
-    halves = np.empty(2 * len(arcs.left) - unwanted, np.int64)
-    fill = np.empty(count, np.int64)
-    for slot in range(count):
-        fill[slot] = starts[slot + 1]
-    for arc in range(len(arcs.left)):
-        for side in range(2):
-            slot = slots[arcs.left[arc] if side == 0 else arcs.right[arc]]
+def _halves_by_face(arcs: Arcs, slots: Int32s, starts: Int64s, halves: Int64s) -> int:
+    """Put the halves that bound each face into one array.
+
+    Args:
+        arcs, slots: see `link_rings`.
+        starts: (count + 1,) zeros; becomes where the halves of each face start.
+        halves: (2 A,) written as far as there are halves that bound a face.
+
+    Returns:
+        How many points all these halves have, not counting the last one of each.
+    """
+    left, right, size = arcs.left, arcs.right, 0
+    for arc in range(len(left)):
+        points = arcs.offsets[arc + 1] - arcs.offsets[arc] - 1
+        for slot in (slots[left[arc]], slots[right[arc]]):
             if slot >= 0:
-                halves[fill[slot]] = 2 * arc + side
-                fill[slot] += 1
-    return starts[1:], halves
+                starts[slot] += 1
+                size += points
+    for slot in range(1, len(starts)):
+        starts[slot] += starts[slot - 1]
+    # From the last half to the first: a face's end moves down to its start, and its halves are in order.
+    for half in range(2 * len(left) - 1, -1, -1):
+        slot = slots[left[half >> 1] if half & 1 == 0 else right[half >> 1]]
+        if slot >= 0:
+            starts[slot] -= 1
+            halves[starts[slot]] = half
+    return size
 
 
-@compiled
-def _node(arcs: Arcs, half: int, at_end: bool) -> int:
-    """A number for the corner at which a half starts or ends."""
-    first = (half & 1 == 1) == at_end
-    index = arcs.offsets[half >> 1] if first else arcs.offsets[(half >> 1) + 1] - 1
+@inner
+def _node(arcs: Arcs, half: int) -> int:
+    """A number for the corner at which a half starts; it ends where `half ^ 1` starts."""
+    index = arcs.offsets[half >> 1] if half & 1 == 0 else arcs.offsets[(half >> 1) + 1] - 1
     return int(arcs.points[index, 1]) << 32 | int(arcs.points[index, 0])
 
 
-@compiled
-def _direction(arcs: Arcs, half: int, at_end: bool) -> int:
-    """The direction in which a half starts or ends."""
+@inner
+def _direction(arcs: Arcs, half: int) -> int:
+    """The direction in which a half starts."""
     ends = int(arcs.ends[half >> 1])
-    if half & 1 == 0:
-        return ends >> 2 & 3 if at_end else ends & 3
-    return (ends & 3 if at_end else ends >> 2 & 3) ^ 2
+    return ends & 3 if half & 1 == 0 else (ends >> 2 & 3) ^ 2
 
 
-@compiled
+@inner
 def _sort(keys: Int64s, order: Int64s, size: int) -> None:
     """Shell's sort of the first `size` keys, and of `order` with them: quick on the few keys that most faces have."""
     gap = 1
@@ -179,7 +187,7 @@ def _sort(keys: Int64s, order: Int64s, size: int) -> None:
         gap //= 3
 
 
-@compiled
+@inner
 def _find(keys: Int64s, size: int, key: int) -> int:
     """Where a key stands, or would stand, among the first `size` sorted ones."""
     low, high = 0, size
@@ -193,71 +201,62 @@ def _find(keys: Int64s, size: int, key: int) -> int:
 
 
 @compiled
-def _follow(arcs: Arcs, starts: Int64s, halves: Int64s) -> Int64s:
-    """For each position in `halves` the position of the half that comes next in its ring, -1 if it is not here yet."""
-    following = np.empty(len(halves), np.int64)
-    longest = 0
-    for face in range(len(starts) - 1):
-        longest = max(longest, starts[face + 1] - starts[face])
-    keys, order = np.empty(longest, np.int64), np.empty(longest, np.int64)
+def _follow(arcs: Arcs, starts: Int64s, halves: Int64s, keys: Int64s, order: Int64s, following: Int64s) -> None:
+    """For each position in `halves` the position of the half that comes next in its ring, -1 if it is not here yet.
+
+    `keys` and `order` have room for the halves of any face.
+    """
     for face in range(len(starts) - 1):
         begin, size = starts[face], starts[face + 1] - starts[face]
         for index in range(size):
-            keys[index], order[index] = _node(arcs, halves[begin + index], False), index
+            keys[index], order[index] = _node(arcs, halves[begin + index]), index
         _sort(keys, order, size)
         for index in range(size):
             half = halves[begin + index]
-            key = _node(arcs, half, True)
+            key = _node(arcs, half ^ 1)
             place = _find(keys, size, key)
             if place == size or keys[place] != key:
                 following[begin + index] = -1
                 continue
             following[begin + index] = begin + order[place]
             if place + 1 < size and keys[place + 1] == key:
-                right = _direction(arcs, half, True) + 1 & 3
-                if _direction(arcs, halves[begin + order[place]], False) != right:
+                right = _direction(arcs, half ^ 1) + 3 & 3
+                if _direction(arcs, halves[begin + order[place]]) != right:
                     following[begin + index] = begin + order[place + 1]
-    return following
 
 
 @compiled
-def _walk_rings(arcs: Arcs, slots: Int32s, halves: Int64s, following: Int64s) -> tuple[Int32s, Int64s, Int32s, Bools]:
-    size = 0
-    for half in halves:
-        size += arcs.offsets[(half >> 1) + 1] - arcs.offsets[half >> 1] - 1
-    points = np.empty((size, 2), np.int32)
-    through = np.zeros(size, np.uint8)
-    offsets = np.zeros(len(halves) + 1, np.int64)
-    face = np.empty(len(halves), np.int32)
-    seen = np.zeros(len(halves), np.uint8)
-    used = np.zeros(2 * len(arcs.left), np.bool_)
+def _walk_rings(arcs: Arcs, slots: Int32s, halves: Int64s, following: Int64s, into: Rings, used: Bools) -> int:
+    """Write the rings and mark the halves they use; returns how many rings there are."""
+    points, offsets = into.points, into.offsets
+    through, seen = np.zeros(len(points), np.bool_), np.zeros(len(halves), np.bool_)
     rings = 0
     for first in range(len(halves)):
         if seen[first]:
             continue
         end, position, crossing = offsets[rings], first, False
         while position >= 0 and not seen[position]:
-            seen[position] = 1
+            seen[position] = True
             # Of the two arcs that meet on a band line, only the lower one knows that it is a mere crossing.
-            through[end] = crossing or _is_through(arcs, halves[position], False)
+            through[end] = crossing or _is_through(arcs, halves[position])
             end = _append(arcs, halves[position], points, end)
-            crossing = _is_through(arcs, halves[position], True)
+            crossing = _is_through(arcs, halves[position] ^ 1)
             position = following[position]
         if position != first:
-            through[offsets[rings] : end] = 0
+            through[offsets[rings] : end] = False
             continue
         while not used[halves[position]]:
             used[halves[position]] = True
             position = following[position]
         through[offsets[rings]] |= crossing
         half = halves[first]
-        face[rings] = slots[arcs.left[half >> 1] if half & 1 == 0 else arcs.right[half >> 1]]
+        into.face[rings] = slots[arcs.left[half >> 1] if half & 1 == 0 else arcs.right[half >> 1]]
         offsets[rings + 1] = _drop_straight(points, through, offsets[rings], end)
         rings += 1
-    return points[: offsets[rings]], offsets[: rings + 1], face[:rings], used
+    return rings
 
 
-@compiled
+@inner
 def _append(arcs: Arcs, half: int, points: Int32s, end: int) -> int:
     """Append the points of a half but its last, and return the new end."""
     first, last = arcs.offsets[half >> 1], arcs.offsets[(half >> 1) + 1] - 1
@@ -267,15 +266,15 @@ def _append(arcs: Arcs, half: int, points: Int32s, end: int) -> int:
     return int(end + last - first)
 
 
-@compiled
-def _is_through(arcs: Arcs, half: int, at_end: bool) -> bool:
-    """True when a half is known to start or end at a mere crossing of a band line."""
-    flag = END_THROUGH if (half & 1 == 0) == at_end else START_THROUGH
+@inner
+def _is_through(arcs: Arcs, half: int) -> bool:
+    """True when a half is known to start at a mere crossing of a band line."""
+    flag = START_THROUGH if half & 1 == 0 else END_THROUGH
     return bool(arcs.ends[half >> 1] & flag)
 
 
-@compiled
-def _drop_straight(points: Int32s, through: npt.NDArray[np.uint8], begin: int, end: int) -> int:
+@inner
+def _drop_straight(points: Int32s, through: Bools, begin: int, end: int) -> int:
     """Take crossings of band lines out of a ring where it runs straight on; returns the ring's new end."""
     size = begin
     last_x, last_y = points[end - 1, 0], points[end - 1, 1]
@@ -285,7 +284,7 @@ def _drop_straight(points: Int32s, through: npt.NDArray[np.uint8], begin: int, e
         dx, dy = np.int64(x) - last_x, np.int64(y) - last_y
         straight = dx * (np.int64(points[after, 1]) - y) == dy * (np.int64(points[after, 0]) - x)
         dropped = through[index] and straight
-        through[index] = 0
+        through[index] = False
         if not dropped:
             points[size, 0], points[size, 1] = x, y
             last_x, last_y = x, y

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.compiled import compiled
+from geoseg.compiled import compiled, inner
 from geoseg.grid import Grid
 from geoseg.vectors.area import PixelArea, PixelMetric, pixel_area, pixel_metric
 
@@ -120,7 +120,7 @@ def lengths(
     return result
 
 
-@compiled
+@inner
 def polynomial(coefficients: Floats, u: float, v: float) -> float:
     """Horner's scheme in both variables."""
     total = 0.0

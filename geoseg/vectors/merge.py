@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.compiled import compiled
+from geoseg.compiled import compiled, inner
 from geoseg.connected import Int32s, Int64s, join, root
 
 Bools = npt.NDArray[np.bool_]
@@ -163,7 +163,7 @@ def merge_faces(
         slots[one_face] = slots[root(parent, one_face)]
 
 
-@compiled
+@inner
 def _longest(
     other: Int64s,
     length: Int64s,

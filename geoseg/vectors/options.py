@@ -19,6 +19,9 @@ from geoseg.vectors.sieve import Rule
 logger = logging.getLogger(__name__)
 
 LEAST_VERTICES = 1000
+MOST_VERTICES = 5_000_000
+"""Vertices of a polygon where nothing is asked for: GDAL takes half a gigabyte to write one of so many in holes."""
+
 FEWEST, MOST = 1, 1 << 40
 """Pixels of a least area, whatever is asked for."""
 
@@ -34,7 +37,7 @@ class Options:
     fill_nodata: bool
     connectivity: int
     dissolve: bool
-    max_vertices: int | None
+    max_vertices: int
 
     @classmethod
     def read(
@@ -46,7 +49,7 @@ class Options:
         fill_nodata: bool,
         connectivity: int,
         dissolve: bool,
-        max_vertices: int | None,
+        max_vertices: int,
     ) -> Self:
         """Options as they were given.
 
@@ -55,8 +58,10 @@ class Options:
         """
         if connectivity not in (4, 8):
             raise OptionError(f"a connectivity of {connectivity} cannot be; it must be 4 or 8")
-        if max_vertices is not None and max_vertices < LEAST_VERTICES:
-            raise OptionError(f"polygons of at most {max_vertices} vertices cannot be; allow {LEAST_VERTICES} or more")
+        if max_vertices != 0 and max_vertices < LEAST_VERTICES:
+            raise OptionError(
+                f"polygons of at most {max_vertices} vertices cannot be; allow {LEAST_VERTICES} or more, or 0 for any"
+            )
         hole = area(min_hole, "a least hole")
         if fill_nodata and hole.value == 0:
             raise OptionError("--fill-nodata needs a size of the holes to fill; give --min-hole too")

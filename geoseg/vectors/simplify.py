@@ -13,9 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from geoseg.compiled import compiled
+from geoseg.compiled import compiled, inner
 from geoseg.connected import OUTSIDE
 from geoseg.vectors.trace import RING, Traced
 
@@ -23,7 +22,6 @@ EMPTY = -1
 """Mark of a pixel corner that is no vertex; vertices have their index there, node n has -2 - n."""
 
 
-@compiled
 def simplify_arcs(arcs: Traced, top: int, rows: int, cols: int, tolerance: float, guarded: bool) -> Traced:
     """Drop bends of arcs, which move by at most `tolerance` pixels.
 
@@ -35,10 +33,28 @@ def simplify_arcs(arcs: Traced, top: int, rows: int, cols: int, tolerance: float
         guarded: make the check for other borders; False only to show what it is for.
     """
     corners = np.full((rows + 1, cols + 1), EMPTY, np.int32)
-    arcs_at = _mark_vertices(arcs, corners, top)
-    points = np.empty_like(arcs.points)
-    offsets = np.zeros_like(arcs.offsets)
-    kept = np.empty(max_length(arcs.offsets), np.int64)
+    arcs_at = np.full((2 * len(arcs.left) + 1, 4), -1, np.int32)
+    _mark_vertices(arcs, corners, arcs_at, top)
+    points, offsets = np.empty_like(arcs.points), np.zeros_like(arcs.offsets)
+    kept = np.empty(np.diff(arcs.offsets).max(initial=0), np.int64)
+    _simplify(arcs, corners, arcs_at, top, rows, tolerance, guarded, kept, points, offsets)
+    return arcs._replace(points=points[: offsets[-1]].copy(), offsets=offsets)
+
+
+@compiled
+def _simplify(
+    arcs: Traced,
+    corners: Any,
+    arcs_at: Any,
+    top: int,
+    rows: int,
+    tolerance: float,
+    guarded: bool,
+    kept: Any,
+    points: Any,
+    offsets: Any,
+) -> None:
+    """Write the points that stay to `points`, and where each arc then starts to `offsets`."""
     for arc in range(len(arcs.left)):
         start, end = arcs.offsets[arc], arcs.offsets[arc + 1]
         count = end - start
@@ -51,24 +67,14 @@ def simplify_arcs(arcs: Traced, top: int, rows: int, cols: int, tolerance: float
                 count = _straighten(arcs, corners, top, kept, count, least, tolerance * step, guarded)
         position = offsets[arc]
         for index in range(count):
-            points[position + index] = arcs.points[kept[index]]
+            points[position + index, 0] = arcs.points[kept[index], 0]
+            points[position + index, 1] = arcs.points[kept[index], 1]
         offsets[arc + 1] = position + count
-    return Traced(points[: offsets[-1]].copy(), offsets, arcs.left, arcs.right, arcs.ends)
 
 
 @compiled
-def max_length(offsets: npt.NDArray[np.int64]) -> int:
-    """Points of the longest arc, 0 without any."""
-    longest = 0
-    for arc in range(len(offsets) - 1):
-        longest = max(longest, offsets[arc + 1] - offsets[arc])
-    return longest
-
-
-@compiled
-def _mark_vertices(arcs: Traced, corners: Any, top: int) -> Any:
-    """Fill `corners`; returns (nodes, 4), the arc that leaves each node in each direction, or -1."""
-    arcs_at = np.full((2 * len(arcs.left) + 1, 4), -1, np.int32)
+def _mark_vertices(arcs: Traced, corners: Any, arcs_at: Any, top: int) -> None:
+    """Fill `corners`, and `arcs_at`: for each node the arc that leaves it in each direction, or -1."""
     nodes = 0
     for arc in range(len(arcs.left)):
         start, end = arcs.offsets[arc], arcs.offsets[arc + 1]
@@ -85,10 +91,9 @@ def _mark_vertices(arcs: Traced, corners: Any, top: int) -> Any:
                 corners[y, x] = -2 - nodes
                 nodes += 1
             arcs_at[-2 - corners[y, x], leaving[side]] = arc
-    return arcs_at
 
 
-@compiled
+@inner
 def _least_points(arcs: Traced, arc: int, corners: Any, arcs_at: Any, top: int, rows: int) -> int:
     """How many points an arc must keep, so that nothing collapses."""
     first, last = arcs.offsets[arc], arcs.offsets[arc + 1] - 1
@@ -104,14 +109,13 @@ def _least_points(arcs: Traced, arc: int, corners: Any, arcs_at: Any, top: int, 
     for direction in range(4):
         other = arcs_at[-2 - start, direction]
         if other >= 0 and other != arc:
-            head, tail = arcs.points[arcs.offsets[other]], arcs.points[arcs.offsets[other + 1] - 1]
-            for point in (head, tail):
-                if corners[point[1] - top, point[0]] == end:
+            for point in (arcs.offsets[other], arcs.offsets[other + 1] - 1):
+                if corners[arcs.points[point, 1] - top, arcs.points[point, 0]] == end:
                     return 3
     return 2
 
 
-@compiled
+@inner
 def _straighten(
     arcs: Traced, corners: Any, top: int, kept: Any, count: int, least: int, tolerance: float, guarded: bool
 ) -> int:
@@ -147,7 +151,7 @@ def _straighten(
     return count
 
 
-@compiled
+@inner
 def _is_near(points: Any, first: int, last: int, tolerance: float) -> bool:
     """True when all original points between two of an arc are within `tolerance` of the line between them."""
     ax, ay = float(points[first, 0]), float(points[first, 1])
@@ -164,7 +168,7 @@ def _is_near(points: Any, first: int, last: int, tolerance: float) -> bool:
     return True
 
 
-@compiled
+@inner
 def _is_free(points: Any, corners: Any, top: int, before: int, point: int, after: int) -> bool:
     """True when the triangle of three points of an arc, its rim included, holds no vertex but the arc's own between."""
     xs = (float(points[before, 0]), float(points[point, 0]), float(points[after, 0]))
@@ -183,7 +187,7 @@ def _is_free(points: Any, corners: Any, top: int, before: int, point: int, after
     return True
 
 
-@compiled
+@inner
 def span(xs: Any, ys: Any, y: float) -> tuple[float, float]:
     """Where a triangle begins and ends on the line at `y`."""
     west, east = np.inf, -np.inf

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from geoseg.compiled import compiled
+from geoseg.compiled import compiled, inner
 from geoseg.connected import OUTSIDE
 from geoseg.vectors.simplify import span
 from geoseg.vectors.trace import RING, Traced
@@ -37,7 +37,6 @@ def subpixels(height: int, width: int) -> int:
     return 1 << int(np.log2(LARGEST // (max(height, width) + 1)))
 
 
-@compiled
 def smooth_arcs(arcs: Traced, top: int, rows: int, cols: int, distance: float, scale: int) -> Traced:
     """Round the bends of arcs.
 
@@ -49,10 +48,15 @@ def smooth_arcs(arcs: Traced, top: int, rows: int, cols: int, distance: float, s
         scale: units per pixel of the result.
     """
     taken = np.zeros((rows + 1, cols + 1), np.uint8)
-    for index in range(len(arcs.points)):
-        taken[arcs.points[index, 1] - top, arcs.points[index, 0]] = 1
-    points = np.empty((4 * len(arcs.points), 2), np.int32)
-    offsets = np.zeros_like(arcs.offsets)
+    taken[arcs.points[:, 1] - top, arcs.points[:, 0]] = 1
+    points, offsets = np.empty((4 * len(arcs.points), 2), np.int32), np.zeros_like(arcs.offsets)
+    _smooth(arcs, taken, top, distance, scale, points, offsets)
+    return arcs._replace(points=points[: offsets[-1]].copy(), offsets=offsets)
+
+
+@compiled
+def _smooth(arcs: Traced, taken: Any, top: int, distance: float, scale: int, points: Any, offsets: Any) -> None:
+    """Write the points to `points`, and where each arc then starts to `offsets`."""
     for arc in range(len(arcs.left)):
         start, last = arcs.offsets[arc], arcs.offsets[arc + 1] - 1
         ring = arcs.ends[arc] & RING != 0
@@ -71,10 +75,9 @@ def smooth_arcs(arcs: Traced, top: int, rows: int, cols: int, distance: float, s
             points[end, 0], points[end, 1] = points[begin, 0], points[begin, 1]
             end += 1
         offsets[arc + 1] = end
-    return Traced(points[: offsets[-1]].copy(), offsets, arcs.left, arcs.right, arcs.ends)
 
 
-@compiled
+@inner
 def _round(
     source: Any,
     taken: Any,
@@ -108,7 +111,7 @@ def _round(
     return end
 
 
-@compiled
+@inner
 def _put(points: Any, begin: int, end: int, x: int, y: int) -> int:
     """Append a point, unless it is the one before."""
     if end > begin and points[end - 1, 0] == x and points[end - 1, 1] == y:
@@ -117,7 +120,7 @@ def _put(points: Any, begin: int, end: int, x: int, y: int) -> int:
     return end + 1
 
 
-@compiled
+@inner
 def _is_free(taken: Any, top: int, x: float, y: float, ax: float, ay: float, bx: float, by: float) -> bool:
     """True when the triangle of a bend and two points on its sides holds no vertex but the bend."""
     xs, ys = (x, x + ax, x + bx), (y, y + ay, y + by)

@@ -87,6 +87,7 @@ class MapSource:
         categories: its classes.
         strict: values outside a fixed list of classes are an error, not nodata.
         has_nodata: it says which value is nodata.
+        block_row: bytes of a row of its blocks.
     """
 
     path: Path
@@ -96,6 +97,7 @@ class MapSource:
     categories: Categories
     strict: bool
     has_nodata: bool
+    block_row: int
 
     def read(self, rows: int) -> Iterator[Int32s]:
         """Codes (rows, cols), strip by strip from the top; a code is the place of a class in `categories`.
@@ -136,11 +138,12 @@ def open_map(path: str | Path, *, band: int | None = None, legend: Legend | None
         grid = grid_of(dataset, path, MapError)
         tagged = tagged_legend(dataset, path, MapError)
         nodata = dataset.nodatavals[band - 1]
+        block_row = dataset.block_shapes[band - 1][0] * grid.width * dtype.itemsize
         if legend is not None and nodata in legend.ids:
             logger.warning("%s: declares %g as nodata, so class %g of the legend is nowhere", path, nodata, nodata)
     known = legend or tagged
     categories = Categories() if known is None else Categories.of(known)
-    return MapSource(path, band, grid, dtype, categories, legend is not None, nodata is not None)
+    return MapSource(path, band, grid, dtype, categories, legend is not None, nodata is not None, block_row)
 
 
 class _Coder:

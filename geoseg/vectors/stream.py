@@ -79,11 +79,13 @@ class Finished:
         faces: P faces, with plain codes.
         shapes: their P polygons.
         labels: (P,) their labels in that band.
+        pieces: how many of them were cut off larger faces.
     """
 
     faces: Faces
     shapes: Shapes
     labels: npt.NDArray[np.int64]
+    pieces: int
 
 
 def band_rows(width: int) -> int:
@@ -208,6 +210,7 @@ def _advance(
 ) -> Iterator[Finished]:
     arcs = frontier.arcs.renamed(band.renamed).joined(new)
     holes = [part._replace(face=band.renamed[part.face]) for part in frontier.holes]
+    frontier.arcs, frontier.holes = Arcs.none(), []  # what is done is let go while it is written
     is_open, faces = band.is_open, band.faces
     wanted = np.append(_wanted(settings, faces.code), False)
     done, still = np.flatnonzero(~is_open & wanted), np.flatnonzero(is_open & wanted)
@@ -235,12 +238,12 @@ def _advance(
 
 def _linked(arcs: Arcs, slots: Int32s, faces: Faces, numbered: npt.NDArray[np.int64]) -> tuple[Rings, Bools]:
     """Rings of the numbered faces and the halves they use, whose areas and lengths go to the faces."""
-    points, offsets, face, used = link_rings(arcs, slots, len(numbered))
+    rings, used = link_rings(arcs, slots, len(numbered))
     sums = np.zeros((3, len(numbered)))
     sum_halves(arcs, slots, used, sums)
     for column, values in zip((faces.area, faces.metres, faces.length), sums, strict=True):
         column[numbered] += values
-    return Rings(points, offsets, face), used
+    return rings, used
 
 
 def _finish(
@@ -254,15 +257,9 @@ def _finish(
     """Make polygons of the faces that are done, and take their holes out of those that are kept."""
     if not len(done):
         return
-    parts = [rings.take(rings.face < len(done))]
     numbers = np.full(len(faces.code), -1, np.int32)
     numbers[done] = np.arange(len(done))
-    for index in range(len(holes)):
-        part = holes[index]
-        found = numbers[part.face] >= 0
-        if found.any():
-            parts.append(_numbered(part if found.all() else part.take(found), numbers))
-            holes[index] = part.take(~found)
+    parts = [rings.take(rings.face < len(done)), *_taken(holes, numbers)]
     scale = _scale(settings, shape)
     transform = np.array((settings.transform @ Affine.scale(1 / scale))[:6], float)
     whole = Rings.joined(parts)
@@ -270,11 +267,20 @@ def _finish(
     shapes = encode(whole, len(done), transform, settings.reproject)
     del whole
     ended_faces = faces.take(done)
-    yield Finished(ended_faces._replace(code=bare(ended_faces.code)), shapes, done)
+    plain = bare(ended_faces.code)
+    pieces = int(np.count_nonzero(plain != ended_faces.code))
+    yield Finished(ended_faces._replace(code=plain), shapes, done, pieces)
 
 
-def _numbered(rings: Rings, numbers: Int32s) -> Rings:
-    return rings._replace(face=numbers[rings.face])
+def _taken(holes: list[Rings], numbers: Int32s) -> Iterator[Rings]:
+    """Take the rings of faces that have a number out of a list, with the number as their face."""
+    for index in range(len(holes)):
+        part = holes[index]
+        found = numbers[part.face] >= 0
+        if found.any():
+            holes[index] = part.take(~found)
+            part = part if found.all() else part.take(found)
+            yield part._replace(face=numbers[part.face])
 
 
 def _keep(frontier: Frontier, band: Labelled, arcs: Arcs, holes: list[Rings]) -> None:
@@ -306,9 +312,7 @@ def _drawn(arcs: Traced, codes: Int32s, top: int, settings: Settings, shape: tup
         arcs = simplify_arcs(arcs, top, rows, cols, float(settings.simplify), settings.guarded)
     scale = _scale(settings, shape)
     if settings.smooth > 0:
-        arcs = smooth_arcs(Traced(*arcs), top, rows, cols, float(settings.smooth), scale)
-    # Built anew: numba hands back a named tuple of its own making.
-    arcs = Traced(*arcs)
+        arcs = smooth_arcs(arcs, top, rows, cols, float(settings.smooth), scale)
     return Arcs(*arcs, *measure(arcs.points, arcs.offsets, float(scale), settings.measure))
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.compiled import compiled
+from geoseg.compiled import compiled, inner
 from geoseg.connected import Int32s
 
 EAST, SOUTH, WEST, NORTH = 1, 2, 4, 8
@@ -44,7 +44,6 @@ class Traced(NamedTuple):
     ends: npt.NDArray[np.uint8]
 
 
-@compiled
 def trace_arcs(codes: Int32s, labels: Int32s, top: int) -> Traced:
     """Trace the arcs of a band.
 
@@ -55,8 +54,9 @@ def trace_arcs(codes: Int32s, labels: Int32s, top: int) -> Traced:
         codes, labels: (rows + 1, cols + 2) as `label_faces` left them.
         top: row of the raster at which the band starts.
     """
-    corners = _mark_borders(codes)
-    bends, node_edges = _mark_nodes(corners)
+    rows, cols = codes.shape[0] - 1, codes.shape[1] - 2
+    corners = np.zeros((rows + 1, cols + 1), np.uint8)
+    bends, node_edges = mark_corners(codes, corners)
     arcs = node_edges // 2 + bends // 4 + 1
     traced = Traced(
         np.empty((bends + node_edges + bends // 4 + 2, 2), np.int32),
@@ -65,15 +65,13 @@ def trace_arcs(codes: Int32s, labels: Int32s, top: int) -> Traced:
         np.empty(arcs, np.int32),
         np.empty(arcs, np.uint8),
     )
-    count = _trace_from_nodes(corners, labels, traced)
-    count = _trace_rings(corners, labels, traced, count)
-    size = traced.offsets[count]
-    points = traced.points[:size].copy()
-    for index in range(size):
-        points[index, 1] += top
+    count = _walk_arcs(corners, labels, traced)
+    offsets = traced.offsets[: count + 1].copy()
+    points = traced.points[: offsets[-1]].copy()
+    points[:, 1] += top
     return Traced(
         points,
-        traced.offsets[: count + 1].copy(),
+        offsets,
         traced.left[:count].copy(),
         traced.right[:count].copy(),
         traced.ends[:count].copy(),
@@ -81,10 +79,20 @@ def trace_arcs(codes: Int32s, labels: Int32s, top: int) -> Traced:
 
 
 @compiled
-def _mark_borders(codes: Any) -> Any:
-    """(rows + 1, cols + 1) corners, with a bit for each direction in which a border leaves."""
+def mark_corners(codes: Int32s, corners: Any) -> tuple[int, int]:
+    """Mark borders and nodes in (rows + 1, cols + 1) corners of zeros.
+
+    Returns:
+        How many bends there are outside of nodes, and how many borders end at nodes.
+    """
+    _mark_borders(codes, corners)
+    return _mark_nodes(corners)
+
+
+@inner
+def _mark_borders(codes: Any, corners: Any) -> None:
+    """Set a bit for each direction in which a border leaves a corner."""
     rows, cols = codes.shape[0] - 1, codes.shape[1] - 2
-    corners = np.zeros((rows + 1, cols + 1), np.uint8)
     for x in range(cols + 1):
         if codes[0, x] != codes[0, x + 1]:
             corners[0, x] = NORTH
@@ -97,12 +105,10 @@ def _mark_borders(codes: Any) -> Any:
             if x < cols and here != codes[y, x + 1]:
                 corners[y, x] |= EAST
                 corners[y, x + 1] |= WEST
-    return corners
 
 
-@compiled
+@inner
 def _mark_nodes(corners: Any) -> tuple[int, int]:
-    """Mark the nodes, and count the bends outside of nodes and the borders that end at nodes."""
     bends, node_edges = 0, 0
     last = corners.shape[0] - 1
     for y in range(corners.shape[0]):
@@ -115,13 +121,14 @@ def _mark_nodes(corners: Any) -> tuple[int, int]:
             if degree > 2 or crossing:
                 corners[y, x] = edges | NODE | (THROUGH if degree == 2 else 0)
                 node_edges += degree
-            elif edges not in (EAST | WEST, SOUTH | NORTH):
+            elif edges != EAST | WEST and edges != SOUTH | NORTH:
                 bends += 1
     return bends, node_edges
 
 
 @compiled
-def _trace_from_nodes(corners: Any, labels: Any, traced: Traced) -> int:
+def _walk_arcs(corners: Any, labels: Int32s, traced: Traced) -> int:
+    """Walk all arcs, those between nodes first; returns how many there are."""
     count = 0
     for y in range(corners.shape[0]):
         for x in range(corners.shape[1]):
@@ -132,11 +139,6 @@ def _trace_from_nodes(corners: Any, labels: Any, traced: Traced) -> int:
                     if inside and corners[y, x] & 1 << direction:
                         _walk(corners, labels, traced, count, x, y, direction)
                         count += 1
-    return count
-
-
-@compiled
-def _trace_rings(corners: Any, labels: Any, traced: Traced, count: int) -> int:
     # Of what is left, the first corner met of each ring is its upper left one.
     for y in range(corners.shape[0]):
         for x in range(corners.shape[1]):
@@ -147,14 +149,15 @@ def _trace_rings(corners: Any, labels: Any, traced: Traced, count: int) -> int:
     return count
 
 
-@compiled
+@inner
 def _walk(corners: Any, labels: Any, traced: Traced, arc: int, x: int, y: int, direction: int) -> None:
     """Follow one arc from corner (x, y), rubbing out its borders on the way."""
-    position = traced.offsets[arc]
+    points, position = traced.points, traced.offsets[arc]
     traced.left[arc], traced.right[arc] = _faces_beside(labels, x, y, direction)
     ends = direction | (START_THROUGH if corners[y, x] & THROUGH else 0)
     start_x, start_y = x, y
-    traced.points[position] = x, y
+    # Not `points[position] = x, y`: the message of its error would take seconds to compile.
+    points[position, 0], points[position, 1] = x, y
     while True:
         corners[y, x] &= ~(1 << direction) & 255
         x += (direction == 0) - (direction == 2)
@@ -165,14 +168,14 @@ def _walk(corners: Any, labels: Any, traced: Traced, arc: int, x: int, y: int, d
         onward = _only_edge(corners[y, x])
         if onward != direction:
             position += 1
-            traced.points[position] = x, y
+            points[position, 0], points[position, 1] = x, y
             direction = onward
-    traced.points[position + 1] = x, y
+    points[position + 1, 0], points[position + 1, 1] = x, y
     traced.offsets[arc + 1] = position + 2
     traced.ends[arc] = ends | direction << 2 | (END_THROUGH if corners[y, x] & THROUGH else 0)
 
 
-@compiled
+@inner
 def _only_edge(edges: int) -> int:
     """The direction of the one border left at a corner."""
     if edges & EAST:
@@ -182,7 +185,7 @@ def _only_edge(edges: int) -> int:
     return 2 if edges & WEST else 3
 
 
-@compiled
+@inner
 def _faces_beside(labels: Any, x: int, y: int, direction: int) -> tuple[int, int]:
     """Labels on the left and right of the border that leaves corner (x, y)."""
     if direction == 0:

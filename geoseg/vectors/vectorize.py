@@ -17,9 +17,10 @@ from geoseg.legend import Legend
 from geoseg.output import new_output, refuse_existing
 from geoseg.vectors.job import Job
 from geoseg.vectors.layer import Layer
-from geoseg.vectors.options import Options
+from geoseg.vectors.merge import merge_faces
+from geoseg.vectors.options import MOST_VERTICES, Options
 from geoseg.vectors.source import MapSource, open_map
-from geoseg.vectors.trace import trace_arcs
+from geoseg.vectors.trace import mark_corners
 from geoseg.writers import VectorWriter, vector_writer
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def vectorize(
     confidence: str | Path | None = None,
     by: str | Path | None = None,
     by_field: str | None = None,
-    max_vertices: int | None = None,
+    max_vertices: int = MOST_VERTICES,
     dst_crs: str | None = None,
     band: int | None = None,
     legend: Legend | None = None,
@@ -80,11 +81,11 @@ def vectorize(
 ) -> VectorizeResult:
     """Turn a map into polygons that form one valid coverage: no gaps, no overlaps, shared borders simplified once.
 
-    Each polygon is a connected area of one class, whole however large it is. Columns: `id` (the number of its first
-    pixel, counted along the rows), `class_id`, `class_name`, `area_m2` and `area_ha` (on the ellipsoid), `perimeter_m`,
-    `pixels` (before simplifying), with a confidence raster `confidence_mean` and `confidence_min`, with regions
-    `region`. A map without a CRS keeps its pixel coordinates; its square metres are null, and a `perimeter` in pixels
-    takes the place of the one in metres.
+    Each polygon is a connected area of one class, whole up to millions of vertices. Columns: `id` (the number of its
+    first pixel, counted along the rows), `class_id`, `class_name`, `area_m2` and `area_ha` (on the ellipsoid),
+    `perimeter_m`, `pixels` (before simplifying), with a confidence raster `confidence_mean` and `confidence_min`, with
+    regions `region`. A map without a CRS keeps its pixel coordinates; its square metres are null, and a `perimeter` in
+    pixels takes the place of the one in metres.
 
     Sizes are numbers of pixels, or texts with a unit: "15m" for distances, "500m2" or "0.5ha" for areas.
 
@@ -105,7 +106,7 @@ def vectorize(
         confidence: a raster of one band on the grid of the map.
         by: polygons that cut the map along the pixels nearest to their borders. What lies in none of them is left out.
         by_field: column of their names; by default the one called name, region, ..., else they are numbered.
-        max_vertices: cut polygons that would have more, along straight lines. They are not cut by default.
+        max_vertices: cut polygons that would have more, along straight lines, so that memory is bounded; 0 for none.
         dst_crs: coordinate system of the polygons, in place of the map's own.
         band: the band that holds the classes, where there are several.
         legend: the classes of the map, in place of those it names itself.
@@ -125,18 +126,24 @@ def vectorize(
     source = open_map(map_path, band=band, legend=legend)
     if source.grid.crs is None:
         logger.warning("%s has no CRS; the polygons are in its pixel coordinates, without square metres", source.path)
-    if not is_kept(trace_arcs):
-        logger.info("Compiling the tracer, which is done once and takes about 20 s")
+    _tell_compiling(options)
     given = {"classes": classes, "confidence": confidence, "by": by, "by_field": by_field, "dst_crs": dst_crs}
     job = Job(source, options, classes=classes, confidence=confidence, by=by, by_field=by_field, dst_crs=dst_crs)
-    with job, new_output(output, overwrite=overwrite, sources=sources) as workspace:
+    with job.block_cache(), job, new_output(output, overwrite=overwrite, sources=sources) as workspace:
         with _writing(writer, workspace.main, job, _description(source, options, given)):
-            for faces, shapes in job.features():
-                for batch, bounds in job.layer.batches(faces, shapes):
-                    writer.write(batch, bounds)
+            _write(writer, job)
             writer.style(source.categories.style())
         _check(writer, workspace.main, job.layer)
     return _result(job.layer, source, output)
+
+
+def _tell_compiling(options: Options) -> None:
+    """Say why a first run takes longer."""
+    sieves = options.min_area.value > 0 or options.min_hole.value > 0
+    parts = {"tracer": not is_kept(mark_corners), "sieve": sieves and not is_kept(merge_faces)}
+    for name, missing in parts.items():
+        if missing:
+            logger.info("Compiling the %s, which is done once and takes some 10 s", name)
 
 
 def _result(layer: Layer, source: MapSource, output: Path) -> VectorizeResult:
@@ -171,6 +178,13 @@ def _writing(writer: VectorWriter, path: Path, job: Job, description: str) -> It
         writer.abort()
         raise
     writer.close()
+
+
+def _write(writer: VectorWriter, job: Job) -> None:
+    """Write all features; by themselves, so that nothing holds the last of them while the file is finished."""
+    for faces, shapes in job.features():
+        for batch, bounds in job.layer.batches(faces, shapes):
+            writer.write(batch, bounds)
 
 
 def _check(writer: VectorWriter, path: Path, layer: Layer) -> None:

@@ -14,8 +14,10 @@ import shapely
 from affine import Affine
 from rasterio.features import rasterize
 
+from geoseg.cli.vectorize import command
 from geoseg.errors import LabelError, MapError, OptionError
 from geoseg.units import area, distance
+from geoseg.vectors.options import MOST_VERTICES
 from geoseg.vectors.vectorize import vectorize
 
 Array = np.ndarray[Any, Any]
@@ -218,13 +220,23 @@ def test_the_change_of_area_is_told(tmp_path: Path) -> None:
     assert result.area_change["class 1"] * 1500 == pytest.approx(-result.area_change["class 2"] * 100)
 
 
-def test_large_polygons_can_be_cut(tmp_path: Path) -> None:
+def test_large_polygons_can_be_cut_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ids = np.ones((150, 150), np.uint8)
     ids[1::3, 1::3] = 2
     source = write(tmp_path / "map.tif", ids)
     layer = polygons(source, max_vertices=2000)
     assert shapely.get_num_coordinates(layer.geometry.values).max() <= 2000
     assert layer.pixels.sum() == ids.size
+    pieces = int((layer.class_id == 1).sum())
+    assert f"{pieces} polygons are pieces" in caplog.text
+    caplog.clear()
+    assert (polygons(source, max_vertices=0).class_id == 1).sum() == 1
+    assert "pieces" not in caplog.text
+
+
+def test_the_command_has_the_limit_of_the_function() -> None:
+    [option] = [option for option in command.params if option.name == "max_vertices"]
+    assert option.default == MOST_VERTICES
 
 
 BAD = [

@@ -18,9 +18,11 @@ from rasterio.features import rasterize
 
 from geoseg.class_raster import LEGEND_TAG
 from geoseg.cli import main
+from geoseg.compiled import is_kept
 from geoseg.errors import MapError, OptionError, OutputError, OutputExistsError
 from geoseg.legend import Legend
 from geoseg.vectors import job, layer
+from geoseg.vectors.trace import mark_corners
 from geoseg.vectors.vectorize import vectorize
 
 Array = np.ndarray[Any, Any]
@@ -155,6 +157,16 @@ def test_without_a_crs_areas_are_pixels(tmp_path: Path, caplog: pytest.LogCaptur
     assert layer.area_m2.isna().all()
     np.testing.assert_allclose(layer.pixels, layer.area)
     assert layer.pixels.sum() == (squares() != 0).sum()
+
+
+def test_a_first_run_says_that_it_compiles(a_map: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept = is_kept(mark_corners)
+    with caplog.at_level(logging.INFO):
+        vectorize(a_map, tmp_path / "first.fgb")
+        assert ("Compiling the tracer" in caplog.text) == (not kept)
+        caplog.clear()
+        vectorize(a_map, tmp_path / "second.fgb")
+        assert "Compiling" not in caplog.text
 
 
 def test_a_legend_can_be_given(tmp_path: Path) -> None:
