@@ -1,0 +1,28 @@
+"""A dask scheduler that keeps nothing of what is over.
+
+For its diagnostic pages dask notes every graph that was ever sent to it, which costs about two kilobytes for each region
+(`distributed.spans.Span.groups`: "remain referenced here indefinitely") and takes longer to walk the more there are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distributed.scheduler import DEFAULT_EXTENSIONS
+from distributed.spans import SpansSchedulerExtension
+
+
+class _NoSpans(SpansSchedulerExtension):  # type: ignore[misc]  # dask has no types
+    """Hears of tasks as the real one does, and puts nothing down."""
+
+    def observe_tasks(self, *tasks: Any, **more: Any) -> dict[Any, dict[str, Any]]:
+        """No task belongs to any span."""
+        return {}
+
+    def heartbeat(self, *measured: Any) -> None:
+        """What workers measured belongs to none either."""
+
+
+def extensions() -> dict[str, Any]:
+    """Those of a scheduler, with no history."""
+    return {**DEFAULT_EXTENSIONS, "spans": _NoSpans}
