@@ -1,7 +1,7 @@
 """A dask scheduler that keeps nothing of what is over.
 
-For its diagnostic pages dask notes every graph that was ever sent to it, which costs about two kilobytes for each region
-(`distributed.spans.Span.groups`: "remain referenced here indefinitely") and takes longer to walk the more there are.
+For its diagnostic pages dask notes every graph that was ever sent to it, with the groups of its tasks, which "remain
+referenced here indefinitely" (`distributed.spans.Span.groups`).
 """
 
 from __future__ import annotations
