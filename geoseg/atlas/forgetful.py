@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from dask.utils import key_split
 from distributed.scheduler import DEFAULT_EXTENSIONS
 from distributed.spans import SpansSchedulerExtension
+
+_NAMES = 1000
+"""Names of tasks that are remembered with what they begin with; dask itself remembers the last 100,000."""
 
 
 class _NoSpans(SpansSchedulerExtension):  # type: ignore[misc]  # dask has no types
@@ -17,6 +21,8 @@ class _NoSpans(SpansSchedulerExtension):  # type: ignore[misc]  # dask has no ty
 
     def observe_tasks(self, *tasks: Any, **more: Any) -> dict[Any, dict[str, Any]]:
         """No task belongs to any span."""
+        if key_split.cache_info().currsize > _NAMES:
+            key_split.cache_clear()
         return {}
 
     def heartbeat(self, *measured: Any) -> None:

@@ -10,7 +10,9 @@ was measured to take; `--speed` runs the clock faster, which makes it harder for
 from __future__ import annotations
 
 import argparse
+import gc
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,7 +78,9 @@ class Watch:
         """Count."""
         self.count += 1
         if self.count % self.every == 0:
-            print(f"{self.count:7d} regions  {psutil.Process().memory_info().rss / 1e6:.0f} MB", flush=True)
+            gc.collect()
+            megabytes = psutil.Process().memory_info().rss / 1e6
+            print(f"{self.count:7d} regions  {megabytes:.1f} MB  {sys.getallocatedblocks()} objects", flush=True)
 
     def idle(self) -> None:
         """Nothing to do."""
@@ -123,7 +127,7 @@ def memory(count: int) -> None:
     from geoseg.atlas.cluster import connected
 
     with connected(client=None, scheduler=None, jobs=2, threads=1, gpu=False) as client:
-        watch = Watch(max(1, count // 10))
+        watch = Watch(max(1, count // 20))
         start, cpu = time.monotonic(), time.process_time()
         Engine(client, Rules(), work, finish).run(regions(count, 2, 0.0), watch)
         took, worked = time.monotonic() - start, time.process_time() - cpu
