@@ -16,7 +16,7 @@ _NAMES = 1000
 """Names of tasks that are remembered with what they begin with; dask itself remembers the last 100,000."""
 
 
-class _NoSpans(SpansSchedulerExtension):  # type: ignore[misc]  # dask has no types
+class _NoSpans(SpansSchedulerExtension):
     """Hears of tasks as the real one does, and puts nothing down."""
 
     def observe_tasks(self, *tasks: Any, **more: Any) -> dict[Any, dict[str, Any]]:
