@@ -30,8 +30,12 @@ CONFIG: dict[str, Any] = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
-    "distributed.admin.low-level-log-length": 1000,
+    # Every connection keeps that many of its last messages whole, with all they carry.
+    "distributed.admin.low-level-log-length": 10,
     "distributed.scheduler.events-cleanup-delay": "5s",
+    # Its entries hold on to all that was ever computed while there was always something to do.
+    "distributed.diagnostics.computations.max-history": 0,
+    "distributed.admin.system-monitor.log-length": 100,
     "distributed.worker.daemon": True,
 }
 
@@ -86,8 +90,11 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
     import psutil
     from distributed import Client, LocalCluster
 
+    from geoseg.atlas.forgetful import extensions
+
     environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    with dask.config.set(CONFIG | {"distributed.nanny.pre-spawn-environ": environment}):
+    more = {"distributed.nanny.pre-spawn-environ": environment, "distributed.worker.profile.enabled": dashboard}
+    with dask.config.set(CONFIG | more):
         try:
             cluster = LocalCluster(
                 n_workers=jobs,
@@ -98,7 +105,7 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
                 memory_limit=psutil.virtual_memory().total // jobs,
                 resources={"GPU": 1} if gpu else None,
                 # Its pages take seconds to load.
-                scheduler_kwargs={"dashboard": dashboard},
+                scheduler_kwargs={"dashboard": dashboard, "extensions": extensions()},
                 silence_logs=logging.CRITICAL,
             )
         except (OSError, RuntimeError, TimeoutError) as error:

@@ -13,6 +13,9 @@ from rasterio.crs import CRS
 STEP = 0.01
 """Degrees between the points that a straight edge is given before it is laid in another CRS: about a kilometre."""
 
+_RADIUS, _DEGREE = 6.37e6, 111_320.0
+"""Metres: of the Earth, and of a degree of latitude."""
+
 _DEGREES = pyproj.CRS("EPSG:4326")
 
 
@@ -54,15 +57,29 @@ def in_degrees(geometry: shapely.Geometry, crs: CRS | pyproj.CRS) -> shapely.Geo
     return unwrapped(_moved(geometry, _pyproj(crs), _DEGREES))
 
 
-def placed(geometry: shapely.Geometry, crs: CRS | pyproj.CRS) -> shapely.Geometry:
+def fine_step(metres: float) -> float:
+    """Degrees between the points of an edge, for pixels of this size on the ground.
+
+    Neighbours that share a part of an edge have points at different places of it, and between them each its own chord
+    of the same arc. A chord of length L leaves an arc of radius R by L^2 / 8 R: by a thousandth of a pixel, here.
+    """
+    return min(STEP, math.sqrt(8 * _RADIUS * metres / 1000) / _DEGREE)
+
+
+def placed(geometry: shapely.Geometry, crs: CRS | pyproj.CRS, step: float = STEP) -> shapely.Geometry:
     """An unwrapped polygon in degrees laid in a CRS, its straight edges following the globe.
 
     The points are where they are whatever polygon they belong to, so neighbours keep their common border.
+
+    Args:
+        geometry: the polygon.
+        crs: where it is laid.
+        step: degrees between the points that its edges are given.
     """
     wanted = _pyproj(crs)
     if wanted == _DEGREES:
         return geometry
-    return _moved(shapely.segmentize(geometry, STEP), _DEGREES, wanted)
+    return _moved(shapely.segmentize(geometry, step), _DEGREES, wanted)
 
 
 def utm_zone(longitude: float, latitude: float) -> CRS:

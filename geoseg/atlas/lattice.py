@@ -20,7 +20,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.windows import Window
 
-from geoseg.atlas.globe import placed, utm_zone
+from geoseg.atlas.globe import fine_step, placed, utm_zone
 from geoseg.atlas.regions import Region, span_of
 from geoseg.atlas.scenes import SceneRef
 from geoseg.errors import OptionError, RegionError
@@ -245,12 +245,12 @@ def laid(region: Region, lattice: Lattice) -> shapely.Geometry:
     Raises:
         RegionError: it has no place there, or the CRS is cut where it crosses the antimeridian.
     """
-    shape = placed(region.outline, lattice.crs)
+    metres = 111_320.0 if lattice.crs.is_geographic else float(lattice.crs.linear_units_factor[1])
+    shape = placed(region.outline, lattice.crs, fine_step(abs(lattice.transform.a) * metres))
     if not np.isfinite(shape.bounds).all():
         raise RegionError(f"the region '{region.name}' has no place in {lattice.crs.to_string()}; give another --crs")
     if region.outline.bounds[2] > 180:
         west, _, east, _ = shape.bounds
-        metres = 111_320.0 if lattice.crs.is_geographic else float(lattice.crs.linear_units_factor[1])
         if lattice.crs.is_geographic or (east - west) * metres > 2e7:
             raise RegionError(
                 f"the region '{region.name}' crosses the antimeridian, where {lattice.crs.to_string()} is cut; give "

@@ -14,9 +14,11 @@ import psutil
 import pytest
 import rasterio
 from atlas.conftest import SMALL, make_scenes, pixels, rectangles
+from atlas.test_engine import Told, Work
 
 import geoseg
 from geoseg.atlas.cluster import connected
+from geoseg.atlas.engine import Engine, Rules
 
 FEW = SMALL | {"polygons": False}
 NINE = {f"r{row}{col}": (row * 87, col * 134, 87, 134) for row in range(3) for col in range(3)}
@@ -67,6 +69,21 @@ def test_two_workers_make_the_same_maps_and_nobody_else_can_reach_them(place, mo
     assert set(threads.values()) == {("1", 1)}
 
 
+def test_the_scheduler_that_is_started_remembers_nothing_of_what_is_over(two, tmp_path):
+    """What dask keeps of every task for its diagnostic pages would grow with the plan."""
+    told = Told()
+    Engine(two, Rules(), len, len).run([Work(f"r{number}", tmp_path) for number in range(20)], told)
+    assert len(told.states) == 20
+    scheduler = two.cluster.scheduler
+    deadline = time.monotonic() + 30
+    while scheduler.tasks and time.monotonic() < deadline:
+        time.sleep(0.02)
+    kept = scheduler.tasks, scheduler.task_groups, scheduler.computations, scheduler.extensions["spans"].spans
+    assert not any(kept)
+    logs = [stream.recent_message_log for stream in scheduler.stream_comms.values()]
+    assert max(map(len, (scheduler.transition_log, *logs))) <= 10
+
+
 def test_a_worker_that_is_killed_is_replaced_and_its_region_done(place, model_file, two, whole):
     found = {}
 
@@ -113,7 +130,7 @@ def command(place, model_file, name, *more):
     options = [word for key, value in SMALL.items() for word in (f"--{key}", str(value))]
     geoseg_ = [sys.executable, "-c", "from geoseg.cli import main; main()"]
     return [*geoseg_, "map", str(place / "regions.gpkg"), "--scenes", str(place / "scenes"), "--model", str(model_file),
-            "-o", str(place / name), "--jobs", "1", "--no-polygons", *options, *more]  # fmt: skip
+            "-o", str(place / name), "--no-polygons", *options, *more]  # fmt: skip
 
 
 def digests(folder):
@@ -133,10 +150,11 @@ def started(words):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_command_that_is_stopped_goes_on_where_it_was(how, place, model_file, whole):
+def test_a_command_that_is_stopped_goes_on_where_it_was(how, place, model_file, two, whole):
+    """It is started again with workers that are there, which also need no time to start."""
     for number in range(5):
         name = f"stopped-{how.name}-{number}"
-        process = started(command(place, model_file, name, "--block", "100"))
+        process = started(command(place, model_file, name, "--block", "100", "--jobs", "1"))
         while process.poll() is None and not digests(place / name):
             time.sleep(0.02)
         children = psutil.Process(process.pid).children(recursive=True)
@@ -152,9 +170,8 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(how, place, model_file, 
     assert 0 < len(done) < 9
     table = gpd.read_parquet(place / name / "regions.parquet")
     assert set(table["state"]) <= {"done", "waiting", "running"}
-    again = subprocess.run(
-        command(place, model_file, name, "--block", "100", "--json"), capture_output=True, text=True, check=False
-    )
+    words = command(place, model_file, name, "--block", "100", "--json", "--scheduler", two.scheduler.address)
+    again = subprocess.run(words, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in done} == done
     assert not (place / name / ".work").exists()
@@ -164,14 +181,14 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(how, place, model_file, 
 
 
 @pytest.mark.slow
-def test_a_batch_that_failed_in_part_ends_with_3_and_says_which(place, model_file):
+def test_a_batch_that_failed_in_part_ends_with_3_and_says_which(place, model_file, two):
     scenes = place / "damaged"
     make_scenes(scenes)
     content = (scenes / "a.tif").read_bytes()
     with rasterio.open(scenes / "a.tif") as dataset:
         start = int(dataset.get_tag_item("BLOCK_OFFSET_0_5", "TIFF", bidx=1))
     (scenes / "a.tif").write_bytes(content[: start + 10])
-    words = command(place, model_file, "part", "--strict", "--retries", "0")
+    words = command(place, model_file, "part", "--strict", "--retries", "0", "--scheduler", two.scheduler.address)
     words[words.index("--scenes") + 1] = str(scenes)
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr

@@ -136,9 +136,10 @@ def test_a_result_that_died_with_its_worker_is_made_again(model_file, client, tm
     """Putting a region together a second time finds it done, with nothing left of its blocks."""
     make_scenes(tmp_path / "scenes")
     regions = rectangles(tmp_path / "one.gpkg", {"one": (0, 0, 90, 90)})
+    options = SMALL | {"polygons": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("geoseg.atlas.map.finish_region", twice)
-        outcomes = geoseg.map(regions, tmp_path / "scenes", model_file, tmp_path / "atlas", client=client, **SMALL)
+        outcomes = geoseg.map(regions, tmp_path / "scenes", model_file, tmp_path / "atlas", client=client, **options)
     assert list(outcomes["state"]) == ["done"]
     assert outcomes["megapixels"][0] == 90 * 90 / 1e6
 

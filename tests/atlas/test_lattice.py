@@ -1,16 +1,21 @@
 import itertools
 
+import geopandas as gpd
 import numpy as np
+import pyproj
 import pytest
 import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from pyproj import Transformer
 from rasterio.crs import CRS
+from rasterio.features import geometry_mask
 from rasterio.windows import Window
 
-from geoseg.atlas.globe import in_degrees
-from geoseg.atlas.lattice import BlockWindows, Cutting, Lattice, Lattices
+from geoseg.atlas.globe import in_degrees, placed
+from geoseg.atlas.lattice import BlockWindows, Cutting, Lattice, Lattices, laid
+from geoseg.atlas.regions import read_regions
 from geoseg.atlas.scenes import SceneRef
 from geoseg.errors import OptionError
 from geoseg.grid import Grid
@@ -94,3 +99,30 @@ def test_windows_of_neighbours_touch_on_a_lattice():
     found = [lattice.window(shapely.box(west, 5_000_007, east, 5_000_107)) for west, east in itertools.pairwise(edges)]
     assert [int(window.width) for window in found] == [12, 1, 28]
     assert lattice.grid(found[0]).bounds == (500_003, 5_000_007, 500_123, 5_000_107)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32633", "EPSG:3857"])
+def test_where_three_regions_meet_each_pixel_is_of_one(crs, tmp_path):
+    """The long side of one is cut in two by its neighbours, and straight in no CRS but its own."""
+    way = Transformer.from_crs(4326, crs, always_xy=True)
+    west, south, east, north = (*way.transform(8.4, 47.5), *way.transform(8.41, 47.507))
+    middle, split = south + 0.5 * (north - south), west + 0.43 * (east - west)
+    places = {
+        "south": (west, south, east, middle),
+        "north west": (west, middle, split, north),
+        "north east": (split, middle, east, north),
+    }
+    shapes = [shapely.box(*place) for place in places.values()]
+    gpd.GeoDataFrame({"name": list(places)}, geometry=shapes, crs=crs).to_file(tmp_path / "three.gpkg")
+    lattice = Lattice(CRS.from_epsg(32632), Affine(1, 0, 0.3, 0, -1, 0.7))
+    laid_out = [laid(region, lattice) for region in read_regions(tmp_path / "three.gpkg")]
+    grid = lattice.grid(lattice.window(shapely.union_all(laid_out)))
+    count = sum(geometry_mask([shape], grid.shape, grid.transform, invert=True).astype(int) for shape in laid_out)
+    assert count.max() == 1
+    # Away from the outer sides, which are nobody else's.
+    inner = 0.02 * (east - west)
+    seam = shapely.LineString([(west + inner, middle), (east - inner, middle)])
+    line = placed(in_degrees(shapely.segmentize(seam, (east - west) / 2000), pyproj.CRS(crs)), lattice.crs)
+    near = geometry_mask([line.buffer(3, cap_style="flat")], grid.shape, grid.transform, invert=True)
+    assert near.sum() > 3000
+    assert (count[near] == 1).all()

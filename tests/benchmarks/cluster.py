@@ -10,7 +10,9 @@ was measured to take; `--speed` runs the clock faster, which makes it harder for
 from __future__ import annotations
 
 import argparse
+import gc
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,7 +78,9 @@ class Watch:
         """Count."""
         self.count += 1
         if self.count % self.every == 0:
-            print(f"{self.count:7d} regions  {psutil.Process().memory_info().rss / 1e6:.0f} MB", flush=True)
+            gc.collect()
+            megabytes = psutil.Process().memory_info().rss / 1e6
+            print(f"{self.count:7d} regions  {megabytes:.1f} MB  {sys.getallocatedblocks()} objects", flush=True)
 
     def idle(self) -> None:
         """Nothing to do."""
@@ -120,27 +124,18 @@ def scale(seconds: float, blocks: int) -> None:
 
 def memory(count: int) -> None:
     """Memory of the process with the scheduler over many regions."""
-    import dask
-    from distributed import Client, LocalCluster
+    from geoseg.atlas.cluster import connected
 
-    from geoseg.atlas.cluster import CONFIG
-
-    with (
-        dask.config.set(CONFIG),
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=4,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        watch = Watch(max(1, count // 10))
-        start = time.monotonic()
+    with connected(client=None, scheduler=None, jobs=2, threads=1, gpu=False) as client:
+        watch = Watch(max(1, count // 20))
+        start, cpu = time.monotonic(), time.process_time()
         Engine(client, Rules(), work, finish).run(regions(count, 2, 0.0), watch)
-        took = time.monotonic() - start
-    print(f"{3 * count / took:.0f} tasks a second that do nothing: {1000 * took / (3 * count):.2f} ms each")
+        took, worked = time.monotonic() - start, time.process_time() - cpu
+    tasks = 3 * count
+    print(
+        f"{tasks / took:.0f} tasks a second that do nothing: {1000 * took / tasks:.2f} ms each, "
+        f"{1000 * worked / tasks:.2f} ms of it work of this process"
+    )
 
 
 def main() -> None:
