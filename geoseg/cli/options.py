@@ -356,8 +356,10 @@ def _is_sort_of(item: Any, option: click.Option) -> bool:
     """True when a value of TOML is one that the option means: click would take true for 1 and 64.5 for 64."""
     if isinstance(option.type, click.types.BoolParamType):
         return isinstance(item, bool)
-    if isinstance(item, bool):
+    if isinstance(item, bool) or (isinstance(item, str) and "\0" in item):
         return False
+    if isinstance(option.type, click.Path):
+        return isinstance(item, str)
     if isinstance(option.type, click.types.IntParamType):
         return not isinstance(item, float) or item.is_integer()
     return not isinstance(item, float) or math.isfinite(item)
@@ -366,6 +368,8 @@ def _is_sort_of(item: Any, option: click.Option) -> bool:
 def _sort_of(option: click.Option) -> str:
     if isinstance(option.type, click.types.BoolParamType):
         return "true or false"
+    if isinstance(option.type, click.Path):
+        return "a path in quotes"
     return "a whole number" if isinstance(option.type, click.types.IntParamType) else "a number, or a text in quotes"
 
 

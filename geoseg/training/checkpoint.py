@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 KEPT = 2
-_META = "geoseg-checkpoint"
+_META, _SCRATCH = "geoseg-checkpoint", ".geoseg-scratch"
 _MOST_OF_NOTE = 1000
 """Bytes."""
 
@@ -104,13 +105,16 @@ class Checkpoints:
             OutputError: it cannot be written; those before are as they were.
         """
         path = self.folder / f"step-{state.step:09d}.safetensors"
-        fresh = path.with_suffix(".new")
+        fresh = self.folder / _SCRATCH / path.name
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
         description = {"format": FORMAT, "key": self._key, "settings": self._settings, "step": state.step,
                        "sum": _sum(tensors), "facts": state.facts}  # fmt: skip
         try:
             self.folder.mkdir(exist_ok=True)
             (self.folder / MARKER).touch()
+            # What a run that was killed left in it, under names of its own or of safetensors, would add up.
+            _clear(fresh.parent)
+            fresh.parent.mkdir()
             # Tensors that share memory, as average and best may, are written twice.
             save_file({name: tensor.clone() for name, tensor in tensors.items()}, fresh,
                       metadata={_META: json.dumps(description)})  # fmt: skip
@@ -119,9 +123,10 @@ class Checkpoints:
             fresh.replace(path)
             flush(self.folder)
         except (OSError, SafetensorError, ValueError) as error:
-            fresh.unlink(missing_ok=True)
-            if not self.there_are:
-                self.discard()
+            with suppress(OSError):
+                _clear(fresh.parent)
+                if not self.there_are:
+                    self.discard()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
             kept = "the last one is kept; make room and go on with --resume" if self.there_are else "is the disk full?"
             raise OutputError(f"{path}: the checkpoint cannot be written: {reason}; {kept}") from error
@@ -181,11 +186,17 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"))
 
 
+def _clear(scratch: Path) -> None:
+    if scratch.is_dir():
+        shutil.rmtree(scratch)
+
+
 def _discard(folder: Path) -> None:
     if not folder.is_dir():
         return
     # The note of what they led to goes last, so that a run that is killed here leaves it.
-    for path in (*_files(folder), *folder.glob("step-*.new"), folder / MARKER):
+    _clear(folder / _SCRATCH)
+    for path in (*_files(folder), folder / MARKER):
         path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()

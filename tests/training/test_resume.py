@@ -148,6 +148,20 @@ def test_checkpoints_of_a_model_that_is_complete_are_taken_away_and_no_others(sm
         assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+def test_what_runs_left_that_were_killed_while_they_wrote_does_not_add_up(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "m.safetensors", "key", {})
+    checkpoints.save(State(1, {"weights": torch.ones(2)}, {}))
+    (scratch,) = (path for path in checkpoints.folder.iterdir() if path.is_dir())
+    for name in (".tmp8P51Hy", "step-000000002.safetensors"):  # as safetensors names it, and then we
+        (scratch / name).write_bytes(b"half")
+    checkpoints.save(State(3, {"weights": torch.ones(2)}, {}))
+    assert not list(scratch.iterdir())
+    (scratch / ".tmpAL4Shp").write_bytes(b"half")
+    assert checkpoints.begin(resume=True, overwrite=False).step == 3
+    checkpoints.discard()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_leaves_the_last_whole_checkpoint(small_chips, tmp_path):
     path = tmp_path / "m.safetensors"
     kept = stopped(small_chips, path)
