@@ -128,6 +128,7 @@ FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
     "tags": (b'{"GEOSEG_MODEL": "' + b"9" * 5000 + b'.safetensors"}',),
     "items of scenes": (
         lambda content: content.replace(b"./a.tif", b"./a\\u0000.tif"),
+        lambda content: content.replace(b'"roles": ["data"]', b'"roles": 3'),
         lambda content: content.replace(b"[1, 1]", b"[NaN, 1]"),
         lambda content: content.replace(b"[1, 1]", b"[1" + b"0" * 400 + b", 1]"),
         lambda content: content.replace(b'"eo:cloud_cover": 10', b'"eo:cloud_cover": 1' + b"0" * 400),
