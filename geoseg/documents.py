@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ T = TypeVar("T")
 
 UNSOUND = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
 """What comes of using a document that is of its format, and does not hold what it should."""
+
+_LEAST = -(2**63)
+_MOST_DIGITS = len(str(_LEAST))
 
 
 def read_document(path: Path, most: int) -> str:
@@ -45,23 +49,39 @@ def _of_sane_depth() -> Iterator[None]:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What JSON says.
+    """What JSON says; integers beyond 64 bits become floating point, as other readers of JSON take them.
 
     Raises:
         ValueError: it is none, or nested deeper than anything that anybody means.
     """
     with _of_sane_depth():
-        return json.loads(text)
+        return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    # Python refuses to read an integer of thousands of digits.
+    number = int(digits) if len(digits) <= _MOST_DIGITS else math.inf
+    return number if _LEAST <= number < 2**64 else float(digits)
 
 
 def parse_toml(text: str) -> dict[str, Any]:
     """What TOML says.
 
     Raises:
-        ValueError: it is none, or nested deeper than anything that anybody means.
+        ValueError: it is none, nested deeper than anything that anybody means, or holds an integer beyond 64 bits.
     """
     with _of_sane_depth():
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
+        _refuse_endless(table)
+        return table
+
+
+def _refuse_endless(value: Any) -> None:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _refuse_endless(item)
+    elif isinstance(value, int) and not _LEAST <= value < 2**64:
+        raise ValueError("it holds an integer of more than 64 bits")
 
 
 def checked(kind: type[T], values: Any) -> T:
@@ -97,4 +117,6 @@ def _is_a(value: Any, wanted: Any) -> bool:
         return any(_is_a(value, one) for one in inner)
     if isinstance(value, bool):
         return kind is bool
+    if isinstance(value, int) and kind is int:
+        return _LEAST <= value <= -_LEAST - 1
     return isinstance(value, (int, float) if kind is float else kind)

@@ -169,8 +169,13 @@ def _item(item: dict[str, Any], path: Path, assets: tuple[str, ...] | None, read
     return Candidate(Assets(name, tuple(keys), files, reading), times, outline)
 
 
+def _is_data(roles: Any) -> bool:
+    """True when the roles of an asset, a list of words, say that it is data; "metadata" does not."""
+    return isinstance(roles, list) and "data" in roles
+
+
 def _data_assets(item: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:
-    data = [key for key, asset in item["assets"].items() if "data" in (asset.get("roles") or ())]
+    data = [key for key, asset in item["assets"].items() if _is_data(asset.get("roles"))]
     keys = data or list(item["assets"])
     if len(keys) != 1:
         raise OptionError(

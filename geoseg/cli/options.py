@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +68,7 @@ class Command(click.Command):
                 raise
             _say(f"Stopped; {self._again}")
             ctx.exit(130)
-        except (MemoryError, ImportError, OSError, RuntimeError) as error:
+        except (MemoryError, ImportError, OSError, RuntimeError, SystemError) as error:
             if debug or not _is_want_of_memory(error):
                 raise
             _say(f"Error: out of memory: {str(error) or 'nothing was left'}; use smaller windows or chips")
@@ -77,9 +78,27 @@ class Command(click.Command):
 
 
 def _is_want_of_memory(error: BaseException) -> bool:
-    """True for what libraries raise when there is no memory: the loader of their own code, torch, threads."""
+    """True for what libraries raise when there is no memory: the loader of their own code, torch, threads.
+
+    A library that is imported where memory is limited may pass over a part of it that has no room, and fail of that in
+    any way.
+    """
     words = ("failed to map segment", "allocate memory", "not enough memory", "out of memory", "can't start new thread")
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+    known = isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+    return known or (_is_memory_limited() and _came_of_import(error))
+
+
+def _is_memory_limited() -> bool:
+    try:
+        import resource
+    except ImportError:  # a system without limits
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
+def _came_of_import(error: BaseException) -> bool:
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_code.co_filename.startswith("<frozen importlib") for frame in frames)
 
 
 @contextmanager
@@ -357,8 +376,10 @@ def _is_sort_of(item: Any, option: click.Option) -> bool:
     """True when a value of TOML is one that the option means: click would take true for 1 and 64.5 for 64."""
     if isinstance(option.type, click.types.BoolParamType):
         return isinstance(item, bool)
-    if isinstance(item, bool):
+    if isinstance(item, bool) or (isinstance(item, str) and "\0" in item):
         return False
+    if isinstance(option.type, click.Path):
+        return isinstance(item, str)
     if isinstance(option.type, click.types.IntParamType):
         return not isinstance(item, float) or item.is_integer()
     return not isinstance(item, float) or math.isfinite(item)
@@ -367,6 +388,8 @@ def _is_sort_of(item: Any, option: click.Option) -> bool:
 def _sort_of(option: click.Option) -> str:
     if isinstance(option.type, click.types.BoolParamType):
         return "true or false"
+    if isinstance(option.type, click.Path):
+        return "a path in quotes"
     return "a whole number" if isinstance(option.type, click.types.IntParamType) else "a number, or a text in quotes"
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -18,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from geoseg.disk import flush
-from geoseg.documents import UNSOUND, checked, parse_json
+from geoseg.disk import flush, identity, is_that
+from geoseg.documents import UNSOUND, checked, parse_json, read_document
 from geoseg.errors import OutputError, OutputExistsError
 from geoseg.output import MARKER
 from geoseg.raster import first_line
@@ -28,7 +30,9 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 KEPT = 2
-_META = "geoseg-checkpoint"
+_META, _SCRATCH = "geoseg-checkpoint", ".geoseg-scratch"
+_MOST_OF_NOTE = 1000
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Checkpoints:
 
     def __init__(self, output: Path, key: str, settings: dict[str, Any]) -> None:
         """Keep checkpoints for the model `output` of a training that `key` tells from others, done with `settings`."""
-        self.folder = output.absolute().parent / f".{output.name}.checkpoint"
+        self.folder = _folder_of(output)
         self._output = output
         self._key = key
         self._settings: dict[str, Any] = json.loads(json.dumps(settings, default=str))
@@ -101,13 +105,16 @@ class Checkpoints:
             OutputError: it cannot be written; those before are as they were.
         """
         path = self.folder / f"step-{state.step:09d}.safetensors"
-        fresh = path.with_suffix(".new")
+        fresh = self.folder / _SCRATCH / path.name
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
         description = {"format": FORMAT, "key": self._key, "settings": self._settings, "step": state.step,
                        "sum": _sum(tensors), "facts": state.facts}  # fmt: skip
         try:
             self.folder.mkdir(exist_ok=True)
             (self.folder / MARKER).touch()
+            # What a run that was killed left in it, under names of its own or of safetensors, would add up.
+            _clear(fresh.parent)
+            fresh.parent.mkdir()
             # Tensors that share memory, as average and best may, are written twice.
             save_file({name: tensor.clone() for name, tensor in tensors.items()}, fresh,
                       metadata={_META: json.dumps(description)})  # fmt: skip
@@ -116,35 +123,32 @@ class Checkpoints:
             fresh.replace(path)
             flush(self.folder)
         except (OSError, SafetensorError, ValueError) as error:
-            fresh.unlink(missing_ok=True)
-            if not self._files():
-                self.discard()
+            with suppress(OSError):
+                _clear(fresh.parent)
+                if not self.there_are:
+                    self.discard()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
-            kept = "the last one is kept; make room and go on with --resume" if self._files() else "is the disk full?"
+            kept = "the last one is kept; make room and go on with --resume" if self.there_are else "is the disk full?"
             raise OutputError(f"{path}: the checkpoint cannot be written: {reason}; {kept}") from error
-        for old in self._files()[:-KEPT]:
+        for old in _files(self.folder)[:-KEPT]:
             old.unlink()
+
+    def spent(self, model: Path) -> None:
+        """Note that `model`, which is about to take its name, is what they led to; see `discard_spent`."""
+        if self.folder.is_dir():
+            (self.folder / MARKER).write_text(json.dumps(identity(model)), encoding="utf-8")
 
     def discard(self) -> None:
         """Take them away."""
-        if not self.folder.is_dir():
-            return
-        for path in (*self._files(), *self.folder.glob("step-*.new"), self.folder / MARKER):
-            path.unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        _discard(self.folder)
 
     @property
     def there_are(self) -> bool:
         """True when there is something to go on from."""
-        return bool(self._files())
-
-    def _files(self) -> list[Path]:
-        """Oldest first."""
-        return sorted(self.folder.glob("step-*.safetensors"))
+        return bool(_files(self.folder))
 
     def _newest(self) -> tuple[State, _Description] | None:
-        for path in reversed(self._files()):
+        for path in reversed(_files(self.folder)):
             try:
                 return _read(path)
             except (OSError, SafetensorError, *UNSOUND) as error:
@@ -162,6 +166,40 @@ class Checkpoints:
         remedy = "train with those again" if other else "bring them back"
         word = "that cannot be gone on from" if resume else "that is not this one"
         return f"{there} {word} ({why}); {remedy}, or begin anew with --overwrite"
+
+
+def discard_spent(output: Path) -> None:
+    """Take away the checkpoints of a model that is complete, which its run did not live to do."""
+    folder = _folder_of(output)
+    # Where it cannot be done now, the next run does it.
+    with suppress(OSError, ValueError):
+        if not any(folder.iterdir()) or is_that(output, parse_json(read_document(folder / MARKER, _MOST_OF_NOTE))):
+            _discard(folder)
+
+
+def _folder_of(output: Path) -> Path:
+    return output.absolute().parent / f".{output.name}.checkpoint"
+
+
+def _files(folder: Path) -> list[Path]:
+    """Checkpoints in it, oldest first."""
+    return sorted(folder.glob("step-*.safetensors"))
+
+
+def _clear(scratch: Path) -> None:
+    if scratch.is_dir():
+        shutil.rmtree(scratch)
+
+
+def _discard(folder: Path) -> None:
+    if not folder.is_dir():
+        return
+    # The note of what they led to goes last, so that a run that is killed here leaves it.
+    _clear(folder / _SCRATCH)
+    for path in (*_files(folder), folder / MARKER):
+        path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _read(path: Path) -> tuple[State, _Description]:

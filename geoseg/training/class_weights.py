@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ POWERS = {"none": 0.0, "auto": 0.25, "sqrt": 0.5}
 
 MEDIAN = "median_frequency"
 MAX_BYTES = 1_000_000
+LARGEST = torch.finfo(torch.float32).max
+"""Weight that the loss can be computed with."""
 
 
 def class_weights(asked: str, counts: npt.NDArray[np.int64], legend: Legend) -> Tensor | None:
@@ -95,8 +96,10 @@ def read_table(path: Path, legend: Legend) -> Tensor:
     if missing:
         raise OptionError(f"{path}: has no weight for '{missing[0]}'; give one for each of {', '.join(legend.names)}")
     for name, weight in table.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise OptionError(f"{path}: the weight of '{name}' is {weight!r}; it must be a number, 0 or more")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= LARGEST:
+            raise OptionError(
+                f"{path}: the weight of '{name}' is {weight!r}; it must be a number, 0 or more, up to {LARGEST:.0e}"
+            )
     if not any(table.values()):
         raise OptionError(f"{path}: all weights are 0, so there would be nothing to learn; give one that is more")
     return torch.tensor([float(table[name]) for name in legend.names])

@@ -13,7 +13,7 @@ from geoseg import losses
 from geoseg.errors import OptionError
 from geoseg.helpers import Say
 from geoseg.output import new_output, refuse_existing
-from geoseg.training.checkpoint import Checkpoints
+from geoseg.training.checkpoint import Checkpoints, discard_spent
 from geoseg.training.job import Job, prepare, settings_to_compare
 from geoseg.training.keeper import Keeper
 from geoseg.training.learn import learn
@@ -89,6 +89,7 @@ def train(
         raise OptionError(f"{output}: a model file is named .safetensors")
     team = find_team(asked.devices, asked.num_nodes)
     if team.leads:
+        discard_spent(output)
         refuse_existing(output, overwrite, beside(output))
     job, signals = prepare(chips, asked, team), Signals()
     try:
@@ -99,6 +100,7 @@ def train(
                 checkpoints = Checkpoints(output, job.key, settings_to_compare(job))
                 task, began = _train(job, output, checkpoints, signals, resume, overwrite, str(chips))
                 best = leave(workspace, job, task, began)
+                checkpoints.spent(workspace.main)
             checkpoints.discard()
             return _result(output, task, best)
     except Stopped as stopped:

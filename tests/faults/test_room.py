@@ -4,12 +4,14 @@ import os
 import resource
 import signal
 import sys
+from importlib import import_module
 
 import pytest
 from click.testing import CliRunner
 
 from faults.conftest import files_in, output_of, started, words_of
 from geoseg.cli import main
+from geoseg.cli.options import command
 
 
 def limited(size):
@@ -97,3 +99,23 @@ def test_too_little_memory_ends_in_a_line(name, megabytes, inputs, tmp_path):
     assert "Traceback" not in told
     assert "memory" in told
     assert not output.exists()
+
+
+def test_a_library_that_cannot_be_loaded_where_memory_is_limited_is_want_of_memory(tmp_path, monkeypatch):
+    (tmp_path / "large_library.py").write_text("raise RuntimeError('operator nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    @command()
+    def load():
+        import_module("large_library")
+
+    assert isinstance(CliRunner().invoke(load).exception, RuntimeError)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 45, before[1]))
+    try:
+        done = CliRunner().invoke(load)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert (done.exit_code, done.stderr) == (
+        1, "Error: out of memory: operator nms does not exist; use smaller windows or chips\n",
+    )  # fmt: skip

@@ -98,8 +98,13 @@ DEEPLY = b"[" * 3000 + b"]" * 3000
 
 FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
     "legend": (b"value = 1" + b"0" * 5000, b"class = " + DEEPLY),
+    "weights.toml": (b'"class 1" = 1' + b"0" * 400 + b'\n"class 2" = 1', b'"class 1" = 1e300\n"class 2" = 1'),
+    "weights.json": (
+        lambda content: content.replace(b"0.5", b"9" * 400), lambda content: content.replace(b"0.5", b"1e99"),
+    ),
     "config": (
         b"a = " + DEEPLY, b'map = {"strict" = -1}', b"[predict]\ndevice = true", b"[tile]\noverlap = 1" + b"0" * 400,
+        b"[tile]\nlegend = 3", b'[tile]\nlegend = "\\u0000"',
     ),
     "model": (lambda content: content.replace(b'"reach\\": 0', b'"reach\\":1e9999', 1),),
     "checkpoint": (lambda content: content.replace(b'\\"key\\"', b'\\"kez\\"', 1),),
@@ -113,13 +118,17 @@ FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
     "run": (
         DEEPLY, _with(files=None), _with(files=[[]]), _with(files=["9" * 5000]), _with(files=["\0"]), _with(done=None),
     ),
-    "block of an atlas": (DEEPLY, lambda content: content.replace(b"0.5", b'"0"')),
+    "block of an atlas": (
+        DEEPLY, lambda content: content.replace(b"0.5", b'"0"'), lambda content: content.replace(b"0.5", b"9" * 400),
+        lambda content: content.replace(b'"deaths": 0', b'"deaths": -9223372036854775809'),
+    ),
     "item of an atlas": (DEEPLY, b"{}", b'{"properties": []}', lambda content: content.replace(b"1.5", b"{}")),
     "kml labels": (b'<?xml version="1.0" encoding="ttf-8" ?>', b'<?xml version="1.0" encoding="utf-7" ?>'),
     "vrt": (b'<?xml version="1.0" encoding="ttf-8" ?><VRTDataset/>',),
     "tags": (b'{"GEOSEG_MODEL": "' + b"9" * 5000 + b'.safetensors"}',),
     "items of scenes": (
         lambda content: content.replace(b"./a.tif", b"./a\\u0000.tif"),
+        lambda content: content.replace(b'"roles": ["data"]', b'"roles": 3'),
         lambda content: content.replace(b"[1, 1]", b"[NaN, 1]"),
         lambda content: content.replace(b"[1, 1]", b"[1" + b"0" * 400 + b", 1]"),
         lambda content: content.replace(b'"eo:cloud_cover": 10', b'"eo:cloud_cover": 1' + b"0" * 400),

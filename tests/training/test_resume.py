@@ -15,6 +15,7 @@ import torch
 import geoseg
 from geoseg.errors import ModelError, OutputError, OutputExistsError
 from geoseg.model import load_model
+from geoseg.training.checkpoint import Checkpoints, State
 from geoseg.training.job import prepare
 from geoseg.training.options import Asked
 from geoseg.training.team import Team
@@ -127,6 +128,38 @@ def test_what_is_there_is_never_thrown_away_or_mixed_unasked(small_chips, tmp_pa
     stopped(small_chips, tmp_path / "n.safetensors")
     geoseg.train(small_chips, tmp_path / "n.safetensors", overwrite=True, **(OPTIONS | {"epochs": 1}))
     assert not folder_of(tmp_path / "n.safetensors").exists()
+
+
+def test_checkpoints_of_a_model_that_is_complete_are_taken_away_and_no_others(small_chips, tmp_path):
+    path, made = tmp_path / "m.safetensors", tmp_path / "made"
+    checkpoints = Checkpoints(path, "key", {})
+    checkpoints.save(State(1, {"weights": torch.ones(2)}, {}))
+    made.write_text("model")
+    checkpoints.spent(made)
+    path.write_text("another model")
+    with pytest.raises(OutputExistsError):
+        geoseg.train(small_chips, path, **OPTIONS)
+    assert steps_of(path) == [1]
+    made.replace(path)
+    for left in (lambda: None, folder_of(path).mkdir):  # as runs leave it that are killed then, and a little later
+        left()
+        with pytest.raises(OutputExistsError):
+            geoseg.train(small_chips, path, **OPTIONS)
+        assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_runs_left_that_were_killed_while_they_wrote_does_not_add_up(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "m.safetensors", "key", {})
+    checkpoints.save(State(1, {"weights": torch.ones(2)}, {}))
+    (scratch,) = (path for path in checkpoints.folder.iterdir() if path.is_dir())
+    for name in (".tmp8P51Hy", "step-000000002.safetensors"):  # as safetensors names it, and then we
+        (scratch / name).write_bytes(b"half")
+    checkpoints.save(State(3, {"weights": torch.ones(2)}, {}))
+    assert not list(scratch.iterdir())
+    (scratch / ".tmpAL4Shp").write_bytes(b"half")
+    assert checkpoints.begin(resume=True, overwrite=False).step == 3
+    checkpoints.discard()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_leaves_the_last_whole_checkpoint(small_chips, tmp_path):
