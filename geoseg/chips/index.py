@@ -155,7 +155,9 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
     except FileNotFoundError as error:
         raise ChipError(f"{folder}: is not a chip folder (no {DESCRIPTION}); make one with 'geoseg tile'") from error
     except (OSError, LegendError, ArrowException, *UNSOUND) as error:
-        raise ChipError(f"{folder}: its index cannot be read: {first_line(error)}; make the chips again") from error
+        # Arrow also finds no memory for what a damaged file declares.
+        remedy = ("free some memory, or " if isinstance(error, MemoryError) else "") + "make the chips again"
+        raise ChipError(f"{folder}: its index cannot be read: {first_line(error)}; {remedy}") from error
     check_leaks(frame, gap, str(folder))
     if fold is not None:
         frame["split"] = np.where(frame["split"] == f"fold_{fold}", "val", "train")
