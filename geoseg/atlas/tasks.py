@@ -182,11 +182,15 @@ class Made:
 
 
 def read_made(folder: Path) -> Made | None:
-    """What a region's folder says of itself, None where there is no item in it that geoseg could have written."""
+    """What a region's folder says of itself, None where no whole item, or not all that it names, is in it."""
     try:
-        properties = (read_note(folder / f"{folder.name}.json") or {})["properties"]
-        return checked(Made, {name: properties[f"geoseg:{name}"] for name in Made.__dataclass_fields__})
-    except UNSOUND:
+        item = read_note(folder / f"{folder.name}.json") or {}
+        names = [Path(asset["href"]).name for asset in item["assets"].values()]
+        properties = item["properties"]
+        made = checked(Made, {name: properties[f"geoseg:{name}"] for name in Made.__dataclass_fields__})
+        # What they hold may be somebody's own by now, such as a map that was mended by hand.
+        return made if all((folder / name).is_file() for name in names) else None
+    except (OSError, *UNSOUND):
         return None
 
 

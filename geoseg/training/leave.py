@@ -21,7 +21,7 @@ from geoseg.table import write_records, write_table
 from geoseg.training.card import model_card
 from geoseg.training.curves import draw_curves
 from geoseg.training.job import Job
-from geoseg.training.look import Look, measured_margin
+from geoseg.training.look import PIXELS, Look, measured_margin
 from geoseg.training.settings import parameters
 from geoseg.training.task import Best, SegmentationTask
 
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 LOOKED_AT = 16
 """Chips at most on which it is measured how far a network looks."""
+
+LOOKING = 0.1
+"""Pixels that are looked at for each that was trained on, at most: looking must not take longer than learning."""
 
 
 def beside(output: Path) -> tuple[str, ...]:
@@ -86,7 +89,8 @@ def _look(job: Job, network: SegmentationNetwork, reach: int | None) -> Look:
     # Spread over all, which lie scene by scene.
     numbers = np.unique(np.linspace(0, len(dataset) - 1, LOOKED_AT).round().astype(int))
     chips = np.stack([dataset[int(number), None][0].numpy() for number in numbers])
-    found = measured_margin(network, chips, reach=reach)
+    trained = job.settings.epochs * job.settings.chips_per_epoch * int(job.index.options["chip_size"]) ** 2
+    found = measured_margin(network, chips, reach=reach, pixels=min(PIXELS, int(LOOKING * trained)))
     logger.info("The network looks %d pixels to each side", found.margin)
     return found
 

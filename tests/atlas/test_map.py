@@ -112,12 +112,13 @@ def test_what_is_done_is_not_done_again(own, make, quarters, scenes, tmp_path):
     again = make(quarters, scenes, polygons=False)
     assert {path: path.stat().st_mtime_ns for path in (atlas / "regions").glob("*/*")} == times
     assert again.drop(columns="geometry").equals(before.drop(columns="geometry"))
-    # A scene more is work for the regions that it lies over, and for no other.
+    # A scene more is work for the regions that it lies over, what is gone for its own, and nothing for any other.
     scene(scenes / "d.tif", 220, 20, 40, 60, seed=4)
     shutil.rmtree(atlas / "regions" / "north_east")
+    (atlas / "regions" / "south_east" / "south_east.tif").unlink()
     make(quarters, scenes, polygons=False)
     fresh = {path for path in (atlas / "regions").glob("*/*.tif") if path.stat().st_mtime_ns != times.get(path)}
-    assert {path.stem for path in fresh} == {"south_west", "north_east"}
+    assert {path.stem for path in fresh} == {"south_west", "north_east", "south_east"}
 
 
 def touched(task):

@@ -235,7 +235,7 @@ class TestBadInput:
 
     def test_too_few_labels(self, labelled_scene, tmp_path):
         polygons({"forest": [(0, 0, 9, 9)]}).to_file(tmp_path / "one.gpkg")
-        with pytest.raises(ChipError, match="only 1 blocks"):
+        with pytest.raises(ChipError, match="in one block, too few"):
             geoseg.tile(labelled_scene[0], tmp_path / "one.gpkg", tmp_path / "c")
 
     @pytest.mark.parametrize(

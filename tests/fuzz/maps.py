@@ -172,6 +172,7 @@ def _read_block(folder: Path) -> None:
 def _item(folder: Path) -> None:
     (folder / "a").mkdir()
     (folder / "a" / "a.json").write_text(json.dumps(ITEM))
+    (folder / "a" / "a.tif").touch()
 
 
 def _read_item(folder: Path) -> None:
