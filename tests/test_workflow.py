@@ -29,7 +29,7 @@ def job(labelled_scene, tmp_path):
 @pytest.fixture
 def brief(job):
     """The same with little training, where nothing is asked of what is learned."""
-    return job | {"training": {"epochs": 1, "chips_per_epoch": 16, "batch_size": 8}}
+    return job | {"training": {"epochs": 1, "chips_per_epoch": 16, "batch_size": 8, "arch_options": {"width": 4}}}
 
 
 def test_the_whole_job(job, tmp_path):
