@@ -1,15 +1,13 @@
 """Files that geoseg did not make, beside and inside of what it makes: they stay as they are, whatever happens."""
 
-import os
 import signal
-import threading
 from dataclasses import dataclass, replace
 
 import pytest
 from click.testing import CliRunner
 
 import geoseg
-from faults.conftest import files_in, wait_for
+from faults.conftest import files_in, started, wait_for
 from geoseg.cli import main
 from geoseg.errors import GeosegError
 
@@ -45,6 +43,7 @@ class Case:
             "view": ("view", inputs.map),
             "map": ("map", inputs.regions, "--scenes", inputs.scene, "--model", inputs.model, "--jobs", 1,
                     "--window", 256, "--runtime", "torch", "--no-polygons"),
+            "run": ("run", inputs.scene, "--labels", inputs.labels),
         }[self.name]  # fmt: skip
         return [str(word) for word in (*words, "-q", "-o", folder / self.output)]
 
@@ -98,25 +97,12 @@ def did(case, inputs, folder, *more):
 
 
 def interrupted(case, inputs, folder):
-    """Press Ctrl-C once the work has begun."""
-    output = folder / case.output
-    hidden = folder / f".{case.output}.partial"
-
-    def press():
-        if wait_for(lambda: hidden.exists() or output.exists(), seconds=20):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    thread = threading.Thread(target=press, daemon=True)
-    thread.start()
-    try:
-        done = did(case, inputs, folder)
-        thread.join()
-    except KeyboardInterrupt:  # it came when the command was done
-        return None
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return done
+    """Press Ctrl-C once the work has begun, of a process of its own: it may come anywhere."""
+    before = set(folder.rglob("*"))
+    with started(case.words(inputs, folder)) as process:
+        wait_for(lambda: set(folder.rglob("*")) - before, process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 def check(case, inputs, folder, strangers):
