@@ -13,6 +13,9 @@ from rasterio.windows import Window
 
 from geoseg.errors import OptionError, SceneError
 
+METRES_PER_DEGREE = 111_320.0
+"""Of latitude, or of longitude at the equator."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -67,7 +70,7 @@ class Grid:
         x, y = self.resolution
         if self.crs.is_geographic:
             _, south, _, north = self.bounds
-            metres = 111_320.0  # a degree of latitude; a degree of longitude shrinks with the cosine
+            metres = METRES_PER_DEGREE  # a degree of longitude shrinks with the cosine
             return math.sqrt(x * metres * max(math.cos(math.radians((south + north) / 2)), 1e-6) * y * metres)
         try:
             return math.sqrt(x * y) * float(self.crs.linear_units_factor[1])

@@ -15,7 +15,7 @@ from geoseg.disk import LOCK, fresh_file, locked
 from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputExistsError
 from geoseg.output import fingerprint, give_up, refuse_existing, refuse_foreign
-from geoseg.training.checkpoint import Checkpoints
+from geoseg.training.checkpoint import discard
 
 logger = logging.getLogger(__name__)
 
@@ -142,4 +142,4 @@ def _remove(folder: Path, files: list[str]) -> None:
             path.unlink(missing_ok=True)
         # What the earlier run had begun.
         give_up(path)
-        Checkpoints(path, "", {}).discard()
+        discard(path)

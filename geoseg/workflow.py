@@ -135,8 +135,15 @@ def run(
             chips, pairs, outputs, report, model=model, overwrite=steps.begin(report), **labelling(inputs)
         )
         steps.finish(asdict(scores))
-    maps, layers = (tuple(str(getattr(of, kind)) for of in outputs) for kind in ("map", "polygons"))
-    return RunResult(str(output), maps, layers, str(report), judged_on, scores, time.monotonic() - start)
+    return RunResult(
+        str(output),
+        tuple(str(of.map) for of in outputs),
+        tuple(str(of.polygons) for of in outputs),
+        str(report),
+        judged_on,
+        scores,
+        time.monotonic() - start,
+    )
 
 
 def _files(pairs: list[LabelledScene], legend: Any) -> list[str | Path]:

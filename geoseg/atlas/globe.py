@@ -10,11 +10,13 @@ import pyproj
 import shapely
 from rasterio.crs import CRS
 
+from geoseg.grid import METRES_PER_DEGREE
+
 STEP = 0.01
 """Degrees between the points that a straight edge is given before it is laid in another CRS: about a kilometre."""
 
-_RADIUS, _DEGREE = 6.37e6, 111_320.0
-"""Metres: of the Earth, and of a degree of latitude."""
+_RADIUS = 6.37e6
+"""Metres of the Earth."""
 
 _DEGREES = pyproj.CRS("EPSG:4326")
 
@@ -63,7 +65,7 @@ def fine_step(metres: float) -> float:
     Neighbours that share a part of an edge have points at different places of it, and between them each its own chord
     of the same arc. A chord of length L leaves an arc of radius R by L^2 / 8 R: by a thousandth of a pixel, here.
     """
-    return min(STEP, math.sqrt(8 * _RADIUS * metres / 1000) / _DEGREE)
+    return min(STEP, math.sqrt(8 * _RADIUS * metres / 1000) / METRES_PER_DEGREE)
 
 
 def placed(geometry: shapely.Geometry, crs: CRS | pyproj.CRS, step: float = STEP) -> shapely.Geometry:

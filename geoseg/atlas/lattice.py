@@ -24,7 +24,7 @@ from geoseg.atlas.globe import fine_step, placed, utm_zone
 from geoseg.atlas.regions import Region, span_of
 from geoseg.atlas.scenes import SceneRef
 from geoseg.errors import OptionError, RegionError
-from geoseg.grid import Grid
+from geoseg.grid import METRES_PER_DEGREE, Grid
 from geoseg.model import ModelSpec
 from geoseg.prediction.blend import Axis
 from geoseg.prediction.layout import Piece, Request, plan
@@ -236,7 +236,7 @@ class Lattices:
         if not sizes:
             raise OptionError("the size of the scenes' pixels on the ground is not known; give --resolution")
         metres = sizes.most_common(1)[0][0]
-        return metres / 111_320 if crs.is_geographic else metres / float(crs.linear_units_factor[1])
+        return metres / METRES_PER_DEGREE if crs.is_geographic else metres / float(crs.linear_units_factor[1])
 
 
 def laid(region: Region, lattice: Lattice) -> shapely.Geometry:
@@ -245,7 +245,7 @@ def laid(region: Region, lattice: Lattice) -> shapely.Geometry:
     Raises:
         RegionError: it has no place there, or the CRS is cut where it crosses the antimeridian.
     """
-    metres = 111_320.0 if lattice.crs.is_geographic else float(lattice.crs.linear_units_factor[1])
+    metres = METRES_PER_DEGREE if lattice.crs.is_geographic else float(lattice.crs.linear_units_factor[1])
     shape = placed(region.outline, lattice.crs, fine_step(abs(lattice.transform.a) * metres))
     if not np.isfinite(shape.bounds).all():
         raise RegionError(f"the region '{region.name}' has no place in {lattice.crs.to_string()}; give another --crs")

@@ -10,6 +10,7 @@ import geopandas as gpd
 import shapely
 from affine import Affine
 
+from geoseg.grid import METRES_PER_DEGREE
 from geoseg.legend import Legend
 from geoseg.output import new_output
 from geoseg.writers.geotiff import write_style
@@ -45,7 +46,7 @@ def _style(name: str) -> str:
 
 def _write_index(path: Path, maps: list[str], items: list[dict[str, Any]], legend: Legend) -> None:
     """An index of tiles in longitude and latitude; GDAL warps them as it reads, from 3.9 on."""
-    finest = min(item["assets"]["map"]["raster:spatial_resolution"] for item in items) / 111_320
+    finest = min(item["assets"]["map"]["raster:spatial_resolution"] for item in items) / METRES_PER_DEGREE
     frame = gpd.GeoDataFrame(
         {"location": maps, "region": [item["properties"]["title"] for item in items]},
         geometry=[shapely.geometry.shape(item["geometry"]) for item in items],

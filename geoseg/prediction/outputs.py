@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
 from geoseg.output import Workspace, new_output, refuse_existing
 from geoseg.prediction.store import Store
-from geoseg.writers.creation import creation_options
+from geoseg.writers.creation import USUAL
 from geoseg.writers.geotiff import EXTENSIONS, MapWriter, ShareWriter, beside
 
 BEGUN = "outputs"
@@ -31,14 +32,14 @@ class Outputs:
         probabilities: a band per class, or None.
         confidence: three bands, see `confidence`, or None.
         overwrite: replace what is there.
-        co: creation options of the rasters, as `geoseg.writers.creation.creation_options` takes them.
+        creation: options of the rasters, see `geoseg.writers.creation.creation_options`.
     """
 
     classes: Path
     probabilities: Path | None = None
     confidence: Path | None = None
     overwrite: bool = False
-    co: tuple[str, ...] = ()
+    creation: Mapping[str, str] = field(default_factory=lambda: USUAL)
 
     @property
     def further(self) -> list[Path]:
@@ -52,11 +53,10 @@ class Outputs:
             sources: files that are read.
 
         Raises:
-            OptionError: not the name of a GeoTIFF, one name for two outputs, or creation options that cannot be.
+            OptionError: not the name of a GeoTIFF, or one name for two outputs.
             OutputError: an output is one of the sources, or its folder cannot be written.
             OutputExistsError: it is there already.
         """
-        creation_options(self.co)
         paths = [self.classes, *self.further]
         begun = _begun(self.classes)
         for path in paths:
@@ -89,7 +89,7 @@ def write_outputs(
 
     The map itself takes its name when `workspace` is left, after the others.
     """
-    counts, co = np.zeros(256, np.int64), outputs.co
+    counts, creation = np.zeros(256, np.int64), outputs.creation
     # What takes its name before the map does is ours to replace, should this run be killed in between.
     ours = outputs.overwrite or bool(_begun(outputs.classes))
     workspace.scratch(BEGUN).write_text("\n".join(str(path.absolute()) for path in outputs.further), encoding="utf-8")
@@ -97,11 +97,11 @@ def write_outputs(
         writers = []
         if outputs.probabilities is not None:
             made = stack.enter_context(new_output(outputs.probabilities, overwrite=ours))
-            writers.append((stack.enter_context(ShareWriter(made, grid, legend.names, tags, co)), _same))
+            writers.append((stack.enter_context(ShareWriter(made, grid, legend.names, tags, creation)), _same))
         if outputs.confidence is not None:
             made = stack.enter_context(new_output(outputs.confidence, overwrite=ours))
-            writers.append((stack.enter_context(ShareWriter(made, grid, CONFIDENCE, tags, co)), confidence))
-        classes = stack.enter_context(MapWriter(workspace, grid, legend, tags, co))
+            writers.append((stack.enter_context(ShareWriter(made, grid, CONFIDENCE, tags, creation)), confidence))
+        classes = stack.enter_context(MapWriter(workspace, grid, legend, tags, creation))
         for window in classes.windows():
             labels = store.labels(*window.toslices())
             counts += np.bincount(labels.ravel(), minlength=256)

@@ -31,6 +31,7 @@ from geoseg.prediction.share import keeps_probabilities, network_of, open_store,
 from geoseg.prediction.store import Store
 from geoseg.readers import ReadOptions, Words, find_sources
 from geoseg.scene import Scene
+from geoseg.writers.creation import creation_options
 from geoseg.writers.geotiff import beside
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def predict(
         GeosegError: see the classes of `geoseg.errors`; nothing is left under `output`.
     """
     start = time.monotonic()
-    outputs = Outputs(Path(output), _path(probabilities), _path(confidence), overwrite, tuple(co))
+    outputs = Outputs(Path(output), _path(probabilities), _path(confidence), overwrite, creation_options(co))
     smoothing = (CrfOptions() if crf else None) if isinstance(crf, bool) else crf
     settings = Settings(
         window, margin, blend, memory, runtime, global_context, tta, smoothing, _path(aoi), dst_crs, device, devices

@@ -140,7 +140,7 @@ class Checkpoints:
 
     def discard(self) -> None:
         """Take them away."""
-        _discard(self.folder)
+        discard(self._output)
 
     @property
     def there_are(self) -> bool:
@@ -174,7 +174,7 @@ def discard_spent(output: Path) -> None:
     # Where it cannot be done now, the next run does it.
     with suppress(OSError, ValueError):
         if not any(folder.iterdir()) or is_that(output, parse_json(read_document(folder / MARKER, _MOST_OF_NOTE))):
-            _discard(folder)
+            discard(output)
 
 
 def _folder_of(output: Path) -> Path:
@@ -191,7 +191,9 @@ def _clear(scratch: Path) -> None:
         shutil.rmtree(scratch)
 
 
-def _discard(folder: Path) -> None:
+def discard(output: Path) -> None:
+    """Take away the checkpoints of a model, whatever training they are of."""
+    folder = _folder_of(output)
     if not folder.is_dir():
         return
     # The note of what they led to goes last, so that a run that is killed here leaves it.

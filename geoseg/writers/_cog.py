@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +18,7 @@ from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.output import Workspace
 from geoseg.raster import GDAL_ERRORS, create_raster, first_line, gdal_settings, open_raster, writing_threads
-from geoseg.writers.creation import creation_options
+from geoseg.writers.creation import USUAL
 
 BLOCK = 512
 WIDE = 4 * BLOCK
@@ -46,7 +45,7 @@ class Layout:
     overviews: str
     scale: float = 1.0
     colormap: dict[int, Any] | None = None
-    creation: Mapping[str, str] = field(default_factory=partial(creation_options, ()))
+    creation: Mapping[str, str] = field(default_factory=lambda: USUAL)
 
 
 class CogWriter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import rasterio.shutil
@@ -23,7 +23,8 @@ _VALUES = {
     "STATISTICS": "YES|NO",
 }
 _PLACE = Affine(1, 0, 0, 0, -1, 64)
-_USUAL = {"COMPRESS": "DEFLATE", "BLOCKSIZE": "512", "BIGTIFF": "IF_SAFER"}
+USUAL: Mapping[str, str] = {"COMPRESS": "DEFLATE", "BLOCKSIZE": "512", "BIGTIFF": "IF_SAFER"}
+"""Where nothing is asked for."""
 
 
 def creation_options(words: Sequence[str]) -> dict[str, str]:
@@ -49,7 +50,7 @@ def creation_options(words: Sequence[str]) -> dict[str, str]:
             if name in given:
                 raise OptionError(f"--co {name} is given twice; give it once")
             given[name] = value
-    found = _USUAL | given
+    found = {**USUAL, **given}
     if given:
         _try(found)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +18,7 @@ from geoseg.grid import Grid
 from geoseg.legend import Legend
 from geoseg.output import Workspace
 from geoseg.writers._cog import CogWriter, Layout
-from geoseg.writers.creation import creation_options
+from geoseg.writers.creation import USUAL
 
 EXTENSIONS = (".tif", ".tiff")
 SHARE_STEPS, SHARE_NODATA = 250, 255
@@ -37,7 +37,12 @@ class MapWriter:
     """
 
     def __init__(
-        self, workspace: Workspace, grid: Grid, legend: Legend, tags: dict[str, Any], co: Sequence[str] = ()
+        self,
+        workspace: Workspace,
+        grid: Grid,
+        legend: Legend,
+        tags: dict[str, Any],
+        creation: Mapping[str, str] = USUAL,
     ) -> None:
         self._workspace, self._legend = workspace, legend
         layout = Layout(
@@ -46,7 +51,7 @@ class MapWriter:
             legend.nodata,
             colormap=legend.colormap(),
             overviews="MODE",
-            creation=creation_options(co),
+            creation=creation,
         )
         legend_tag = {LEGEND_TAG: json.dumps(legend.to_dict())}
         self._cog = CogWriter(workspace, grid, layout, legend_tag | geoseg_tags(tags))
@@ -80,9 +85,14 @@ class ShareWriter:
     """
 
     def __init__(
-        self, workspace: Workspace, grid: Grid, names: tuple[str, ...], tags: dict[str, Any], co: Sequence[str] = ()
+        self,
+        workspace: Workspace,
+        grid: Grid,
+        names: tuple[str, ...],
+        tags: dict[str, Any],
+        creation: Mapping[str, str] = USUAL,
     ) -> None:
-        scale, creation = 1 / SHARE_STEPS, creation_options(co)
+        scale = 1 / SHARE_STEPS
         layout = Layout(names, "uint8", SHARE_NODATA, scale=scale, overviews="AVERAGE", creation=creation)
         self._cog = CogWriter(workspace, grid, layout, geoseg_tags(tags))
 
