@@ -64,13 +64,15 @@ class CellCounts:
 
     def held(self, windows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Labelled pixels (K,) in cells that lie wholly in one of windows (n, 4: row, col, height, width)."""
-        inside = np.zeros(self.counts.shape[:2], bool)
-        ends = np.array(self.counts.shape[:2])
-        for corner, size in zip(windows[:, :2], windows[:, 2:], strict=True):
-            first, stop = -(-corner // self.cell), (corner + size) // self.cell
-            # The last cells of a scene may reach beyond it.
-            stop = np.where(corner + size == self.grid.shape, ends, stop)
-            inside[first[0] : stop[0], first[1] : stop[1]] = True
+        first = -(-windows[:, :2] // self.cell)
+        ends = windows[:, :2] + windows[:, 2:]
+        # The last cells of a scene may reach beyond it.
+        last = np.where(ends == self.grid.shape, self.counts.shape[:2], ends // self.cell).clip(first)
+        # How many windows hold a cell: one more from its first on, one less from its last on, in both directions.
+        edges = np.zeros(np.add(self.counts.shape[:2], 1), np.int64)
+        for row, col, change in ((first, first, 1), (last, last, 1), (first, last, -1), (last, first, -1)):
+            np.add.at(edges, (row[:, 0], col[:, 1]), change)
+        inside = edges.cumsum(0).cumsum(1)[:-1, :-1] > 0
         return np.asarray(self.counts[inside].sum(0, dtype=np.int64))
 
     @cached_property

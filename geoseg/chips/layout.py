@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from geoseg.chips.areas import SplitAreas
 from geoseg.chips.cells import CellCounts
-from geoseg.chips.split import SPLITS, BlockLayout, Division, Shares, assign, chip_windows
+from geoseg.chips.split import SPLITS, BlockLayout, Division, Shares, Windows, assign, chip_windows
 from geoseg.errors import ChipError, OptionError
 from geoseg.grid import Grid
 
@@ -24,9 +24,6 @@ SCENES_APART = 8
 
 ATTEMPTS = 12
 """Splits that are tried when the gaps swallow most training labels of a class."""
-
-Windows = npt.NDArray[np.int64]
-"""Windows of chips (n, 5): number of the split, row, col, height, width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +99,13 @@ def plan_chips(
     shown: list[float] = []
     for attempt in range(ATTEMPTS if isinstance(shares, Shares) and chip >= 2 * grounds[0].cell else 1):
         splits = _split(counts, shares, seed, attempt, name)
-        found.append([_windows(layout, split, chip, gap) for layout, split in zip(layouts, splits, strict=True)])
+        of_each = zip(layouts, splits, strict=True)
+        found.append([chip_windows(layout, split, chip=chip, overlap=gap, gap=gap) for layout, split in of_each])
         shown.append(_least_shown(grounds, found[-1]))
         if shown[-1] >= shares.values[0] / 2:
             break
     chosen = found[shown.index(max(shown))]
     return ChipPlan(chip, gap, gap, block, by, shares.names, _labelled(cells, ground_of, chosen.__getitem__))
-
-
-def _windows(layout: BlockLayout, splits: npt.NDArray[np.int64], chip: int, gap: int) -> Windows:
-    made = chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap)
-    rows = [(split, w.row_off, w.col_off, w.height, w.width) for split, w in made]
-    return np.array(rows, np.int64).reshape(-1, 5)
 
 
 def _least_shown(grounds: list[CellCounts], windows: list[Windows]) -> float:

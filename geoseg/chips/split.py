@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.windows import Window
 
 from geoseg.errors import ChipError, OptionError
 from geoseg.grid import offsets
@@ -18,6 +17,9 @@ from geoseg.grid import offsets
 SPLITS = ("train", "val", "test")
 FEW = 6
 """Up to this many units with a class, chance alone would often leave a split without it."""
+
+Windows = npt.NDArray[np.int64]
+"""Windows of chips (n, 5): number of the split, row, col, height, width."""
 
 
 class Division(Protocol):
@@ -204,9 +206,7 @@ def _fill_empty(
             splits[candidates[counts[candidates].sum(1).argmin()]] = split
 
 
-def chip_windows(
-    layout: BlockLayout, splits: npt.NDArray[np.int64], *, chip: int, overlap: int, gap: int
-) -> Iterator[tuple[int, Window]]:
+def chip_windows(layout: BlockLayout, splits: npt.NDArray[np.int64], *, chip: int, overlap: int, gap: int) -> Windows:
     """Windows of chips that each lie in one split, at least `gap` pixels from every window of another.
 
     Chips cross from a block into the next of the same split; where the next is another's, half of the gap is left on
@@ -219,24 +219,43 @@ def chip_windows(
         overlap: pixels that neighbouring chips of one split share.
         gap: pixels between chips of different splits.
 
-    Yields:
-        (split, window), row by row.
+    Returns:
+        They go from block row to block row.
     """
     before, after, stride = gap // 2, gap - gap // 2, max(1, chip - overlap)
     rows, cols = layout.row_edges, layout.col_edges
+    found: list[Windows] = []
     for i in range(len(rows) - 1):
-        for start, stop in _runs(splits[i]):
-            split = splits[i, start]
-            left = cols[start] + before * (start > 0)
-            right = cols[stop] - after * (stop < len(cols) - 1)
-            width = min(chip, right - left)
-            for col in (left + offset for offset in offsets(right - left, width, stride)):
-                near = _columns(cols, col - gap, col + width + gap)
-                top = rows[i] + before * (i > 0 and bool((splits[i - 1, near] != split).any()))
-                bottom = rows[i + 1] - after * (i < len(rows) - 2 and bool((splits[i + 1, near] != split).any()))
-                height = min(chip, bottom - top)
-                for row in offsets(bottom - top, height, stride):
-                    yield int(split), Window(int(col), int(top + row), int(width), int(height))
+        split, left, width = np.array(list(_columns(cols, splits[i], chip, stride, before, after))).T
+        near = _touched(cols, left - gap, left + width + gap)
+        tops, bottoms = np.full(len(left), rows[i]), np.full(len(left), rows[i + 1])
+        if i > 0:
+            tops += before * _any_other(splits[i - 1], *near, split)
+        if i < len(rows) - 2:
+            bottoms -= after * _any_other(splits[i + 1], *near, split)
+        reaches = list(zip(tops.tolist(), bottoms.tolist(), strict=True))
+        piles = {reach: _pile(*reach, chip, stride) for reach in set(reaches)}
+        number = np.repeat(np.arange(len(left)), [len(piles[reach]) for reach in reaches])
+        pile = np.concatenate([piles[reach] for reach in reaches])
+        found.append(np.column_stack([split[number], pile[:, 0], left[number], pile[:, 1], width[number]]))
+    return np.concatenate(found)
+
+
+def _columns(
+    edges: npt.NDArray[np.int64], splits: npt.NDArray[np.int64], chip: int, stride: int, before: int, after: int
+) -> Iterator[tuple[int, int, int]]:
+    """Split, left and width of the columns of chips in a row of blocks."""
+    for start, stop in _runs(splits):
+        left = int(edges[start]) + before * (start > 0)
+        right = int(edges[stop]) - after * (stop < len(splits))
+        width = min(chip, right - left)
+        yield from ((int(splits[start]), left + offset, width) for offset in offsets(right - left, width, stride))
+
+
+def _pile(top: int, bottom: int, chip: int, stride: int) -> npt.NDArray[np.int64]:
+    """Rows and heights (n, 2) of chips that lie under each other from `top` to `bottom`."""
+    height = min(chip, bottom - top)
+    return np.array([(top + offset, height) for offset in offsets(bottom - top, height, stride)])
 
 
 def _runs(row: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -245,8 +264,22 @@ def _runs(row: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     yield from itertools.pairwise(edges)
 
 
-def _columns(edges: npt.NDArray[np.int64], start: int, stop: int) -> slice:
-    """Columns of blocks that the pixels from start to stop touch."""
-    first = int(np.searchsorted(edges, start, side="right")) - 1
-    last = int(np.searchsorted(edges, stop, side="left"))
-    return slice(max(first, 0), min(last, len(edges) - 1))
+def _touched(
+    edges: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First of the blocks that the pixels from a start to a stop touch, and the one after the last, of each pair."""
+    first = np.searchsorted(edges, starts, side="right") - 1
+    last = np.searchsorted(edges, stops, side="left")
+    return first.clip(0), last.clip(max=len(edges) - 1)
+
+
+def _any_other(
+    splits: npt.NDArray[np.int64],
+    first: npt.NDArray[np.int64],
+    last: npt.NDArray[np.int64],
+    split: npt.NDArray[np.int64],
+) -> npt.NDArray[np.bool_]:
+    """Whether any of `splits[first:last]` is another than `split`, for each of `first`, `last` and `split`."""
+    number = np.arange(max(splits.max(), split.max()) + 1)
+    sums = np.pad((splits[:, None] == number).cumsum(0), ((1, 0), (0, 0)))
+    return np.asarray(sums[last, split] - sums[first, split] < last - first)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
-from geoseg.chips.layout import Windows
 from geoseg.chips.reading import segment_cols
+from geoseg.chips.split import Windows
 
 CHIPS_PER_TASK = 64
 

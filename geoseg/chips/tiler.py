@@ -20,10 +20,10 @@ from geoseg.chips.encode import COMPRESSIONS
 from geoseg.chips.footprints import chip_frame
 from geoseg.chips.index import FORMAT, SIZES, check_leaks, count_columns, leaking_pairs, write_index
 from geoseg.chips.journal import Journal
-from geoseg.chips.layout import ChipPlan, Windows, plan_chips
+from geoseg.chips.layout import ChipPlan, plan_chips
 from geoseg.chips.pairs import InputOptions, LabelledScene, LabelPaths, labelling, open_pairs
 from geoseg.chips.result import TileResult
-from geoseg.chips.split import Division, Folds, Shares
+from geoseg.chips.split import Division, Folds, Shares, Windows
 from geoseg.chips.strips import Task, make_tasks
 from geoseg.chips.work import Workers, workers
 from geoseg.disk import Stamp, stamps

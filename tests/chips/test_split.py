@@ -12,8 +12,8 @@ from geoseg.grid import Grid
 
 
 def spans(windows):
-    """Top, left, bottom and right (n, 4) of windows."""
-    return np.array([(w.row_off, w.col_off, w.row_off + w.height, w.col_off + w.width) for w in windows]).reshape(-1, 4)
+    """Top, left, bottom and right (n, 4) of windows (n, 5: split, row, col, height, width)."""
+    return np.hstack([windows[:, 1:3], windows[:, 1:3] + windows[:, 3:]])
 
 
 def distances(a, b):
@@ -35,8 +35,8 @@ def layouts(draw):
 @given(layouts())
 def test_chips_of_different_splits_keep_the_gap(case):
     layout, splits, chip, gap = case
-    made = list(chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap))
-    windows = [spans(window for split, window in made if split == wanted) for wanted in range(3)]
+    made = chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap)
+    windows = [spans(made[made[:, 0] == wanted]) for wanted in range(3)]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert (distances(windows[one], windows[other]) >= gap).all()
     everything = np.concatenate(windows)
@@ -48,7 +48,7 @@ def test_chips_of_different_splits_keep_the_gap(case):
 @given(layouts())
 def test_every_block_is_used(case):
     layout, splits, chip, gap = case
-    windows = spans(window for _, window in chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap))
+    windows = spans(chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap))
     for i, j in np.ndindex(layout.shape):
         middle = [[layout.row_edges[i : i + 2].mean(), layout.col_edges[j : j + 2].mean()] * 2]
         assert distances(windows, np.array(middle)).min() <= gap
@@ -58,16 +58,15 @@ def test_every_block_is_used(case):
 @given(layouts())
 def test_chips_have_their_size_where_the_scene_has(case):
     layout, splits, chip, gap = case
-    for _, window in chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap):
-        assert window.height == min(chip, layout.height)
-        assert window.width == min(chip, layout.width)
+    sizes = chip_windows(layout, splits, chip=chip, overlap=gap, gap=gap)[:, 3:]
+    assert (sizes == np.minimum(chip, (layout.height, layout.width))).all()
 
 
 def test_one_split_is_covered_without_holes():
     covered = np.zeros((100, 130), bool)
     layout = BlockLayout(100, 130, 40)
-    for _, window in chip_windows(layout, np.zeros(layout.shape, int), chip=32, overlap=8, gap=8):
-        covered[window.toslices()] = True
+    for row, col, bottom, right in spans(chip_windows(layout, np.zeros(layout.shape, int), chip=32, overlap=8, gap=8)):
+        covered[row:bottom, col:right] = True
     assert covered.all()
 
 
