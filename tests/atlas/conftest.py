@@ -9,6 +9,7 @@ import rasterio
 import shapely
 from affine import Affine
 
+import geoseg
 from conftest import CORNER, UTM, write_small_model
 from geoseg.statistics import BandStatistics
 
@@ -103,3 +104,29 @@ QUARTERS = {
     "south west": (130, 0, 130, 170),
     "south east": (130, 170, 130, 230),
 }
+
+
+@pytest.fixture
+def quarters(tmp_path):
+    return rectangles(tmp_path / "quarters.gpkg", QUARTERS)
+
+
+@pytest.fixture
+def make(model_file, client, tmp_path):
+    """Map regions into a folder of the test."""
+
+    def run(regions, scenes, name="atlas", **options):
+        return geoseg.map(regions, scenes, model_file, tmp_path / name, client=client, **SMALL | options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def first(model_file, client, tmp_path_factory):
+    """An atlas of the quarters, made once."""
+    folder = tmp_path_factory.mktemp("first")
+    make_scenes(folder / "scenes")
+    regions = rectangles(folder / "quarters.gpkg", QUARTERS)
+    outcomes = geoseg.map(regions, folder / "scenes", model_file, folder / "atlas", client=client, **SMALL)
+    assert (outcomes["state"] == "done").all()
+    return folder / "atlas", outcomes

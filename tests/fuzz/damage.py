@@ -8,7 +8,7 @@ import math
 import re
 import struct
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -176,3 +176,29 @@ def safetensors_twist(draw: st.DrawFn, sound: bytes) -> bytes:
     else:
         inner = as_json(draw(twisted(header)))
     return struct.pack("<Q", len(inner)) + inner + sound[8 + length :]
+
+
+SWEPT: dict[Twist, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
+    json_twist: (json.loads, as_json),
+    toml_twist: (lambda sound: tomllib.loads(sound.decode()), as_toml),
+}
+"""How a document is read and written, of which each value can be replaced in turn."""
+
+
+def swept(sound: bytes, twist: Twist) -> Iterator[bytes]:
+    """A document with each of its values replaced by each strange one, one at a time."""
+    read, write = SWEPT[twist]
+    for place in _places(read(sound)):
+        for value in STRANGE:
+            tree = inner = read(sound)
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = value
+            yield write(tree)
+
+
+def _places(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Keys that lead to each value of a tree."""
+    for key in tree if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
+        yield (*above, key)
+        yield from _places(tree[key], (*above, key))
