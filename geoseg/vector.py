@@ -18,6 +18,8 @@ from xml.parsers import expat
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pyogrio
 import shapely
 from pyarrow import ArrowException
@@ -177,7 +179,12 @@ def _refuse_other_xml(path: Path, head: bytes, error: type[GeosegError]) -> None
 def _read_parquet(path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
     if layer is not None:
         raise error(f"{path}: is a GeoParquet file, which has no layer '{layer}'; leave --layer out")
-    return gpd.read_parquet(path)
+    frame = gpd.read_parquet(path)
+    for name in frame.columns:
+        # Texts are decoded when they are looked at, which would be too late to say that the file is broken.
+        if isinstance(frame[name].dtype, pd.StringDtype):
+            pa.array(frame[name]).validate(full=True)
+    return frame
 
 
 def _read_layer(source: str | bytes, path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:

@@ -24,6 +24,7 @@ FORMAT = 2
 INDEX = "index.parquet"
 DESCRIPTION = "chips.json"
 MAX_BYTES = 10_000_000
+_MOST_GAP = 2**31
 ORIGIN = ("sources", "label_files", "label_fields", "label_options", "fingerprint")
 
 
@@ -148,6 +149,8 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
             {name: description.get(name) for name in ORIGIN},
         )
         gap = int(index.options["gap"])
+        if not 0 <= gap <= _MOST_GAP:
+            raise ValueError(f"its gap is {gap} pixels")
         missing = {*COLUMNS, *SIZES, *count_columns(index.legend)} - set(frame.columns)
         if missing:
             raise ChipError(f"{folder / INDEX}: has no column {sorted(missing)[0]!r}; make the chips again")

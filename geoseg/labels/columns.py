@@ -137,7 +137,7 @@ def _ids(path: Path, column: str, values: Any, legend: Legend | None) -> npt.NDA
         known = set() if legend is None else {name.casefold() for name in legend.names}
         if not _is_whole(values) or known.issuperset(texts.str.casefold()):
             return None
-        numbers = [int(text.partition(".")[0]) for text in texts]
+        numbers = [float(text) for text in texts]  # of any number of digits
     elif values.dtype.kind in "iuf":
         numbers = values.to_numpy(np.float64 if values.dtype.kind == "f" else np.int64).tolist()
     else:

@@ -118,7 +118,9 @@ FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
     ),
     "model": (lambda content: content.replace(b'"reach\\": 0', b'"reach\\":1e9999', 1),),
     "checkpoint": (lambda content: content.replace(b'\\"key\\"', b'\\"kez\\"', 1),),
-    "chips": (DEEPLY, _with(options={"gap": 1e999}), _with(statistics={"mean": [10**400]})),
+    "chips": (
+        DEEPLY, _with(options={"gap": 1e999}), _with(options={"gap": 2**63}), _with(statistics={"mean": [10**400]}),
+    ),
     "virtual chips": (
         _with(label_files=[3]), _with(label_files=[]), _with(label_options=None), _with(label_fields=None),
         _with(options={"gap": 1, "virtual": True, "areas": True}), _with(sources=[{"options": {"bands": 3}}]),
@@ -133,6 +135,8 @@ FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
         lambda content: content.replace(b'"deaths": 0', b'"deaths": -9223372036854775809'),
     ),
     "item of an atlas": (DEEPLY, b"{}", b'{"properties": []}', lambda content: content.replace(b"1.5", b"{}")),
+    "samples": (lambda content: content.replace(b'"reference_id": 1', b'"reference_id": "1' + b"0" * 5000 + b'"', 1),),
+    "scene index": (lambda content: content.replace(b"2020-01-01", b"\xff020-01-01", 1),),
     "kml labels": (b'<?xml version="1.0" encoding="ttf-8" ?>', b'<?xml version="1.0" encoding="utf-7" ?>'),
     "vrt": (b'<?xml version="1.0" encoding="ttf-8" ?><VRTDataset/>',),
     "tags": (b'{"GEOSEG_MODEL": "' + b"9" * 5000 + b'.safetensors"}',),
