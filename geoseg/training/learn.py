@@ -28,6 +28,9 @@ from geoseg.training.team import Cluster
 
 logger = logging.getLogger(__name__)
 
+HASTE = 0.1
+"""Share of the highest rate above which weights are still on their way."""
+
 
 def learn(job: Job, task: SegmentationTask, keeper: Keeper, signals: Signals, scaler: Any) -> None:
     """Train until the epochs or the time are over, or it gets no better.
@@ -64,6 +67,8 @@ def learn(job: Job, task: SegmentationTask, keeper: Keeper, signals: Signals, sc
                 raise
             _halve(job, task, error)
         _make_room(task, job.device)
+    if not task.is_over and job.team.leads:
+        _tell_of_haste(task)
 
 
 def _fit(job: Job, task: SegmentationTask, keeper: Keeper, loader: DataLoader[Batch], scaler: Any) -> None:
@@ -153,6 +158,18 @@ def _halve(job: Job, task: SegmentationTask, error: BaseException) -> None:
         "Out of memory with batches of %d chips; it goes on with %d, and %d of them to a step",
         batch, smaller.batch, smaller.accumulate,
     )  # fmt: skip
+
+
+def _tell_of_haste(task: SegmentationTask) -> None:
+    """The rate follows the steps that were asked for: it is no part of what the clock decides."""
+    share = task.rates.factor(task.steps)
+    if share > HASTE:
+        done = len(task.history)
+        logger.warning(
+            "The time was over after %d of %d epochs, with the rate at %.0f %% of its highest; "
+            "training with --epochs %d takes as long and ends with a low rate, which is mostly better",
+            done, task.settings.epochs, 100 * share, done,
+        )  # fmt: skip
 
 
 def _make_room(task: SegmentationTask, device: torch.device) -> None:

@@ -113,7 +113,7 @@ def test_ctrl_c_is_noted_between_steps_and_broken_checkpoints_are_passed_over(sm
     assert same(path, whole)
 
 
-def test_what_is_there_is_never_thrown_away_or_mixed_unasked(small_chips, tmp_path):
+def test_what_is_there_is_never_thrown_away_or_mixed_unasked(small_chips, tmp_path, caplog):
     path = tmp_path / "m.safetensors"
     kept = stopped(small_chips, path)
     with pytest.raises(OutputExistsError, match="go on with --resume, or begin anew with --overwrite"):
@@ -124,6 +124,8 @@ def test_what_is_there_is_never_thrown_away_or_mixed_unasked(small_chips, tmp_pa
     # The time that is left is no part of what is learned: the best so far is made a model at once.
     result = geoseg.train(small_chips, path, resume=True, max_time=0.01, **OPTIONS)
     assert result.epochs == 1
+    assert "The time was over after 1 of 4 epochs, with the rate at 9" in caplog.text
+    assert "training with --epochs 1 takes as long" in caplog.text
     assert not folder_of(path).exists()
     stopped(small_chips, tmp_path / "n.safetensors")
     geoseg.train(small_chips, tmp_path / "n.safetensors", overwrite=True, **(OPTIONS | {"epochs": 1}))
