@@ -24,7 +24,7 @@ from geoseg.errors import ClusterError, DamagedSceneError, OutputError, OutputEx
 
 logger = logging.getLogger(__name__)
 
-MARKER = ".geoseg"
+MARKER = "geoseg-files.txt"
 """A folder that geoseg made holds a file of this name, which lists its files; only such folders are ever replaced."""
 
 _SCRATCH, _KEY, _RECORD, _REPLACED = ".geoseg-scratch", ".geoseg-key", ".geoseg-record", "replaced"

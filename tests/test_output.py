@@ -235,7 +235,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
         pytest.fail("no work may begin")
 
 
-@pytest.mark.parametrize("name", ["lock", "scratch", ".geoseg"])
+@pytest.mark.parametrize("name", ["lock", "scratch", MARKER])
 def test_any_name_will_do(tmp_path, name):
     with new_output(tmp_path / name) as workspace:
         workspace.main.write_text("new")
