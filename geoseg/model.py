@@ -107,7 +107,7 @@ class ModelSpec:
                 f"has {shortened(scene_bands)}. Give the bands that stand for them with --bands"
             )
         if len(scene_bands) != len(self.bands):
-            has = "one band" if len(scene_bands) == 1 else f"{len(scene_bands)} bands"
+            has = "1 band" if len(scene_bands) == 1 else f"{len(scene_bands)} bands"
             remedy = "Choose them in this order with --bands"
             if len(scene_bands) < len(self.bands):
                 remedy = "Give a scene that has them; bands in files of their own are one scene with --join stack"

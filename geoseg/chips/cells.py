@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from geoseg.chips.split import BlockLayout
 from geoseg.chips.work import Workers
 from geoseg.errors import LabelError
 from geoseg.grid import Grid, round_up
-from geoseg.legend import IGNORE
+from geoseg.legend import IGNORE, Legend
 from geoseg.scene import Scene
+
+logger = logging.getLogger(__name__)
 
 _VALUES = 4_000_000
 """Values of a scene that are read at a time."""
@@ -92,7 +95,7 @@ def count_cells(pairs: list[LabelledScene], workers: Workers[list[LabelledScene]
         (number, cells[number].cell, piece) for number, pair in enumerate(pairs)
         for piece in _pieces(pair.scene, cells[number].cell)
     ]  # fmt: skip
-    labelled = np.zeros(len(pairs), np.int64)
+    labelled = [np.zeros(len(pair.labels.legend), np.int64) for pair in pairs]
     with progress.bar("Reading labels", sum(piece.height * piece.width for *_, piece in pieces) / 1e6, "MP") as bar:
         for (number, cell, piece), (seen, found) in zip(pieces, workers.run(_count_piece, pieces), strict=True):
             labelled[number] += seen
@@ -100,8 +103,9 @@ def count_cells(pairs: list[LabelledScene], workers: Workers[list[LabelledScene]
                 row, col = piece.row_off // cell, piece.col_off // cell
                 cells[number].counts[row : row + found.shape[0], col : col + found.shape[1]] = found
             bar.advance(piece.height * piece.width / 1e6)
-    for pair, counted, seen in zip(pairs, cells, labelled.tolist(), strict=True):
-        _require_labels(pair, counted, seen)
+    for pair, counted, seen in zip(pairs, cells, labelled, strict=True):
+        _require_labels(pair, counted, int(seen.sum()))
+    _tell_of_lost_classes(pairs[0].labels.legend, np.sum(labelled, axis=0), cells)
     return cells
 
 
@@ -112,17 +116,20 @@ def _empty(pair: LabelledScene) -> CellCounts:
     return CellCounts(grid, cell, np.zeros(shape, np.int32))
 
 
-def _count_piece(pairs: list[LabelledScene], task: tuple[int, int, Window]) -> tuple[int, npt.NDArray[np.int32] | None]:
-    """Labelled pixels of a piece of a scene, and those with data per cell and class; None where there is none."""
+def _count_piece(
+    pairs: list[LabelledScene], task: tuple[int, int, Window]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32] | None]:
+    """Labelled pixels of a piece of a scene per class, and those with data per cell too; None where there is none."""
     number, cell, piece = task
     pair = pairs[number]
+    classes = len(pair.labels.legend)
     indices = pair.labels.read(pair.scene.grid.crop(piece))
-    labelled = int((indices != IGNORE).sum())
-    if not labelled:
-        return 0, None
+    labelled = np.bincount(indices.ravel(), minlength=IGNORE + 1)[:classes]
+    if not labelled.any():
+        return labelled, None
     if not pair.scene.is_complete:
         indices = np.where(pair.scene.read(piece)[1], indices, np.uint8(IGNORE))
-    return labelled, _per_cell(indices, cell, len(pair.labels.legend))
+    return labelled, _per_cell(indices, cell, classes)
 
 
 def _per_cell(indices: npt.NDArray[np.uint8], cell: int, classes: int) -> npt.NDArray[np.int32]:
@@ -154,6 +161,18 @@ def _require_labels(pair: LabelledScene, cells: CellCounts, labelled: int) -> No
         )
     if not cells.counts.any():
         raise LabelError(f"{labels.path}: labels lie on {scene.name} only where it has no data; check its nodata value")
+
+
+def _tell_of_lost_classes(legend: Legend, labelled: npt.NDArray[np.int64], cells: list[CellCounts]) -> None:
+    """Warn of classes whose labels all lie where scenes have no data, for whatever reason."""
+    kept = np.sum([counted.counts.sum((0, 1)) for counted in cells], axis=0)
+    for name, count in zip(legend.names, np.where(kept, 0, labelled).tolist(), strict=True):
+        if count:
+            logger.warning(
+                "All %d labelled pixels of '%s' lie where the scene has no data; if one of its bands is why, leave it "
+                "out with --bands or say --nodata-rule all",
+                count, name,
+            )  # fmt: skip
 
 
 def _extent(grid: Grid) -> str:

@@ -228,6 +228,16 @@ class TestBadInput:
         with pytest.raises(LabelError, match="only where it has no data"):
             geoseg.tile(scene, labels, tmp_path / "c")
 
+    def test_a_class_that_only_lies_where_one_band_has_no_data(self, write_scene, tmp_path, caplog):
+        values, classes = striped(100, 100)
+        values[0, classes == 3] = 0
+        scene, labels = write_scene(values, nodata=0), write_scene(classes[None], "labels.tif", nodata=0)
+        geoseg.tile(scene, labels, tmp_path / "c", chip_size=24)
+        assert f"All {(classes == 3).sum()} labelled pixels of 'class 3' lie where the scene has no data" in caplog.text
+        caplog.clear()
+        geoseg.tile(scene, labels, tmp_path / "all", chip_size=24, nodata_rule="all")
+        assert "has no data" not in caplog.text
+
     def test_output_exists(self, labelled_scene, tmp_path):
         (tmp_path / "c").mkdir()
         with pytest.raises(OutputExistsError, match="--overwrite"):
