@@ -123,8 +123,7 @@ def _field(path: Path, frame: gpd.GeoDataFrame, field: str | None) -> str | None
 def map_at(raster: ClassRaster, points: npt.NDArray[Any]) -> Indices:
     """Class indices (n,) of a map at points in its CRS, `IGNORE` outside and where it has no class."""
     t, x, y = ~raster.grid.transform, shapely.get_x(points), shapely.get_y(points)
-    cols = np.floor(t.a * x + t.b * y + t.c).astype(np.int64)
-    rows = np.floor(t.d * x + t.e * y + t.f).astype(np.int64)
+    cols, rows = np.floor(t.a * x + t.b * y + t.c), np.floor(t.d * x + t.e * y + t.f)
     height, width = raster.grid.shape
     inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
     result = np.full(len(points), IGNORE, np.uint8)
@@ -144,8 +143,8 @@ def _strata(path: Path, frame: gpd.GeoDataFrame) -> Strata | None:
             "or leave both columns out"
         )
     try:
-        ids, of = np.unique(frame[STRATUM].to_numpy(np.int64), return_inverse=True)
-        pixels = frame[STRATUM_PIXELS].to_numpy(np.int64)
+        ids, of = np.unique(_whole(frame[STRATUM]), return_inverse=True)
+        pixels = _whole(frame[STRATUM_PIXELS])
     except (ValueError, TypeError, OverflowError) as error:
         raise LabelError(f"{path}: '{STRATUM}' and '{STRATUM_PIXELS}' must be whole numbers; restore them") from error
     sizes = np.zeros(len(ids), np.int64)
@@ -155,3 +154,15 @@ def _strata(path: Path, frame: gpd.GeoDataFrame) -> Strata | None:
     names = frame[STRATUM_NAME] if STRATUM_NAME in frame.columns else frame[STRATUM]
     named = dict(zip(of.tolist(), map(str, names), strict=True))
     return Strata(of, tuple(ids.tolist()), tuple(named[place] for place in range(len(ids))), sizes)
+
+
+def _whole(values: Any) -> npt.NDArray[np.int64]:
+    """A column of numbers as whole ones.
+
+    Raises:
+        ValueError: they are not, or not exactly so as floats.
+    """
+    numbers = values.to_numpy(np.float64)
+    if not ((np.abs(numbers) < 2**53) & (numbers == np.round(numbers))).all():
+        raise ValueError
+    return np.asarray(numbers.astype(np.int64))

@@ -25,6 +25,8 @@ _OWN = ("127.0.0.1", "localhost", "::1", "")
 CONFIG: dict[str, Any] = {
     # Who dies of what is counted by the tasks themselves: the scheduler would blame all that wait on a dead worker.
     "distributed.scheduler.allowed-failures": 1_000_000,
+    # A machine that slept, or whose clock was set, would take its workers for dead; their keeper sees who really is.
+    "distributed.scheduler.worker-ttl": None,
     # Nothing is kept on workers that could be spilled, and one that waits for memory to become free waits for ever.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

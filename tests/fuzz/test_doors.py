@@ -135,7 +135,11 @@ FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
         lambda content: content.replace(b'"deaths": 0', b'"deaths": -9223372036854775809'),
     ),
     "item of an atlas": (DEEPLY, b"{}", b'{"properties": []}', lambda content: content.replace(b"1.5", b"{}")),
-    "samples": (lambda content: content.replace(b'"reference_id": 1', b'"reference_id": "1' + b"0" * 5000 + b'"', 1),),
+    "samples": (
+        lambda content: content.replace(b'"reference_id": 1', b'"reference_id": "1' + b"0" * 5000 + b'"', 1),
+        lambda content: content.replace(b'"stratum_id": 1', b'"stratum_id": 1e999', 1),
+        lambda content: content.replace(b'"stratum_id": 1', b'"stratum_id": 1.5', 1),
+    ),
     "scene index": (lambda content: content.replace(b"2020-01-01", b"\xff020-01-01", 1),),
     "kml labels": (b'<?xml version="1.0" encoding="ttf-8" ?>', b'<?xml version="1.0" encoding="utf-7" ?>'),
     "vrt": (b'<?xml version="1.0" encoding="ttf-8" ?><VRTDataset/>',),
