@@ -169,8 +169,8 @@ def _tell_of_lost_classes(legend: Legend, labelled: npt.NDArray[np.int64], cells
     for name, count in zip(legend.names, np.where(kept, 0, labelled).tolist(), strict=True):
         if count:
             logger.warning(
-                "All %d labelled pixels of '%s' lie where the scene has no data; if one of its bands is why, leave it "
-                "out with --bands or say --nodata-rule all",
+                "All %d labelled pixels of '%s' lie where the scene has no data; if one of its bands is why, name "
+                "the others with --bands",
                 count, name,
             )  # fmt: skip
 

@@ -19,7 +19,8 @@ class ReadOptions(TypedDict, total=False):
         bands: names or 1-based numbers of the bands to use, in that order; None for all.
         nodata: a value that means "no data" in every band, in place of what the files declare.
         nodata_rule: "any" (default) when a pixel without data in one of the bands used has none, "all" when only one
-            without data in all of them has none. NaN and infinite values are never data.
+            without data in all of them has none, and what a band holds instead is taken for a value: for a nodata
+            of 0 that real dark pixels have. NaN and infinite values are never data.
         join: "stack" when several files are bands of one scene, "mosaic" when they lie side by side; None when each
             is a scene of its own.
         like: a raster whose grid a stack or mosaic is to have.
