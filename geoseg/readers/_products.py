@@ -87,9 +87,10 @@ def _landsat(folder: Path) -> list[BandFile]:
 
 
 def _landsat_scaling(text: str, name: str) -> tuple[float, float] | None:
-    number = re.sub(r"\D", "", name)
-    key = f"TEMPERATURE_{{}}_BAND_ST_B{number}" if name.startswith("ST_") else f"REFLECTANCE_{{}}_BAND_{number}"
-    factors = [re.search(rf"\b{key.format(kind)} = (-?[\d.]+(?:E[+-]?\d+)?)", text) for kind in ("MULT", "ADD")]
+    band = re.sub(r"\D", "", name)
+    key = f"TEMPERATURE_{{}}_BAND_ST_B{band}" if name.startswith("ST_") else f"REFLECTANCE_{{}}_BAND_{band}"
+    number = r"(-?\d{1,30}(?:\.\d{1,30})?(?:E[+-]?\d{1,2})?)"
+    factors = [re.search(rf"\b{key.format(kind)} = {number}\s*$", text, re.MULTILINE) for kind in ("MULT", "ADD")]
     return (float(factors[0][1]), float(factors[1][1])) if factors[0] and factors[1] else None
 
 

@@ -142,6 +142,7 @@ FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
     ),
     "scene index": (lambda content: content.replace(b"2020-01-01", b"\xff020-01-01", 1),),
     "kml labels": (b'<?xml version="1.0" encoding="ttf-8" ?>', b'<?xml version="1.0" encoding="utf-7" ?>'),
+    "landsat": (lambda content: content.replace(b"149.0", b"149.149.0", 1),),
     "vrt": (b'<?xml version="1.0" encoding="ttf-8" ?><VRTDataset/>',),
     "tags": (b'{"GEOSEG_MODEL": "' + b"9" * 5000 + b'.safetensors"}',),
     "items of scenes": (
