@@ -90,7 +90,7 @@ def read_vector(
             frame = _read_parquet(path, layer, error)
         else:
             frame = _read_layer(_source(path, head, error), path, layer, error)
-    except (OSError, ValueError, RuntimeError, KeyError, ArrowException, shapely.errors.ShapelyError) as cause:
+    except (OSError, MemoryError, ValueError, RuntimeError, KeyError, shapely.errors.ShapelyError) as cause:
         raise error(f"{path}: cannot be read as a vector file: {_reason(cause, path)}") from cause
     return _cleaned(frame, path, error)
 
@@ -176,15 +176,32 @@ def _refuse_other_xml(path: Path, head: bytes, error: type[GeosegError]) -> None
         raise error(f"{path}: has more than {_MOST_XML:,} bytes of XML; save it as a GeoPackage first")
 
 
+def read_parquet(path: Path) -> gpd.GeoDataFrame:
+    """Read a GeoParquet file as it stands.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        MemoryError: there is none for what it declares.
+        ValueError: it is broken.
+    """
+    try:
+        frame = gpd.read_parquet(path)
+        for name in frame.columns:
+            # Texts are decoded when they are looked at, which would be too late to say that the file is broken.
+            if isinstance(frame[name].dtype, pd.StringDtype):
+                pa.array(frame[name]).validate(full=True)
+    except (OSError, MemoryError):
+        raise
+    # Of Arrow, of GEOS, of PROJ, and of geopandas where its notes have another form.
+    except (ArrowException, shapely.errors.ShapelyError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(first_line(error)) from error
+    return frame
+
+
 def _read_parquet(path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
     if layer is not None:
         raise error(f"{path}: is a GeoParquet file, which has no layer '{layer}'; leave --layer out")
-    frame = gpd.read_parquet(path)
-    for name in frame.columns:
-        # Texts are decoded when they are looked at, which would be too late to say that the file is broken.
-        if isinstance(frame[name].dtype, pd.StringDtype):
-            pa.array(frame[name]).validate(full=True)
-    return frame
+    return read_parquet(path)
 
 
 def _read_layer(source: str | bytes, path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
@@ -218,7 +235,8 @@ def _cleaned(frame: Any, path: Path, error: type[GeosegError]) -> gpd.GeoDataFra
     if broken.any():
         logger.warning("%s: %d invalid geometries were repaired", path, broken.sum())
         # Only what has an area: a spike of a polygon must not become a line of its own.
-        mended = shapely.make_valid(geometry[broken], method="structure", keep_collapsed=False)
+        with np.errstate(all="ignore"):  # of coordinates beyond all numbers, which are left out below
+            mended = shapely.make_valid(geometry[broken], method="structure", keep_collapsed=False)
         frame.loc[broken, frame.geometry.name] = mended
         geometry = frame.geometry.to_numpy()
     usable = ~(shapely.is_missing(geometry) | shapely.is_empty(geometry))

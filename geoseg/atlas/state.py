@@ -15,7 +15,6 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 import shapely
-from pyarrow import ArrowException
 
 from geoseg import __version__
 from geoseg.atlas.tasks import OUTLINE, read_note
@@ -23,6 +22,7 @@ from geoseg.disk import LOCK, fresh_file, locked
 from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputExistsError
 from geoseg.output import MARKER, refuse_existing, refuse_foreign, refuse_foreign_workspace, tidy
+from geoseg.vector import read_parquet
 
 NOTE, WORK, REGIONS, TABLE = "atlas.json", ".work", "regions", "regions.parquet"
 WAITING, RUNNING, DONE, FAILED, NO_SCENE, NO_DATA = "waiting", "running", "done", "failed", "no scene", "no data"
@@ -111,10 +111,10 @@ class Table:
 def earlier(folder: Path) -> dict[str, Outcome]:
     """The outcomes of an earlier run, by the names of their files; none where there is no table that can be read."""
     try:
-        frame = gpd.read_parquet(folder / TABLE)
+        frame = read_parquet(folder / TABLE)
         rows = frame.drop(columns="geometry").to_dict("records")
         return {row["slug"]: checked(Outcome, row | {"left_out": parse_json(row["left_out"])}) for row in rows}
-    except (OSError, ArrowException, *UNSOUND):
+    except (OSError, MemoryError, *UNSOUND):
         return {}
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from pandas.api.types import is_integer_dtype
-from pyarrow import ArrowException
 
 from geoseg.documents import UNSOUND, parse_json, read_document
 from geoseg.errors import ChipError, LeakError, LegendError
 from geoseg.legend import Legend
 from geoseg.raster import first_line
 from geoseg.statistics import BandStatistics
+from geoseg.vector import read_parquet
 
 FORMAT = 2
 INDEX = "index.parquet"
@@ -137,7 +137,7 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
             )
         if description["format"] < FORMAT:
             raise ChipError(f"{folder}: was made by an older geoseg; make the chips again")
-        frame = gpd.read_parquet(folder / INDEX)
+        frame = read_parquet(folder / INDEX)
         index = ChipIndex(
             folder,
             frame,
@@ -157,7 +157,7 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
         _require_sense(frame, count_columns(index.legend))
     except FileNotFoundError as error:
         raise ChipError(f"{folder}: is not a chip folder (no {DESCRIPTION}); make one with 'geoseg tile'") from error
-    except (OSError, LegendError, ArrowException, *UNSOUND) as error:
+    except (OSError, MemoryError, LegendError, *UNSOUND) as error:
         # Arrow also finds no memory for what a damaged file declares.
         remedy = ("free some memory, or " if isinstance(error, MemoryError) else "") + "make the chips again"
         raise ChipError(f"{folder}: its index cannot be read: {first_line(error)}; {remedy}") from error
