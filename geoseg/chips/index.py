@@ -25,6 +25,7 @@ INDEX = "index.parquet"
 DESCRIPTION = "chips.json"
 MAX_BYTES = 10_000_000
 _MOST_GAP = 2**31
+_LONGEST_NAME = 255
 ORIGIN = ("sources", "label_files", "label_fields", "label_options", "fingerprint")
 
 
@@ -177,8 +178,11 @@ def _require_sense(frame: gpd.GeoDataFrame, counts: list[str]) -> None:
         if not all(isinstance(text, str) for text in frame[name]):
             raise ValueError(f"its column '{name}' holds other things than texts")
     for name in (*frame["image"], *frame["label"]):
-        if PurePath(name).is_absolute() or ".." in PurePath(name).parts or "\0" in name:
+        parts = PurePath(name).parts
+        if PurePath(name).is_absolute() or ".." in parts or "\0" in name or len(parts) > 2:
             raise ValueError(f"it names {name[:80]!r}, which is not in its folder")
+        if any(len(part.encode()) > _LONGEST_NAME for part in parts):
+            raise ValueError(f"it names {name[:80]!r}, which no file system can hold")
 
 
 def _of_fold(description: dict[str, Any], fold: int | None, folder: Path) -> dict[str, list[float]]:
