@@ -17,7 +17,7 @@ from conftest import model_of
 from geoseg.model import write_model
 from geoseg.models import build
 
-KILLS = int(os.environ.get("GEOSEG_KILLS", "2"))
+KILLS = int(os.environ.get("GEOSEG_KILLS", "1"))
 
 
 @pytest.fixture
