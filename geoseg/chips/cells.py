@@ -124,7 +124,7 @@ def _count_piece(
     pair = pairs[number]
     classes = len(pair.labels.legend)
     indices = pair.labels.read(pair.scene.grid.crop(piece))
-    labelled = np.bincount(indices.ravel(), minlength=IGNORE + 1)[:classes]
+    labelled = np.bincount(indices[indices != IGNORE], minlength=classes)
     if not labelled.any():
         return labelled, None
     if not pair.scene.is_complete:
