@@ -236,7 +236,12 @@ class Lattices:
         if not sizes:
             raise OptionError("the size of the scenes' pixels on the ground is not known; give --resolution")
         metres = sizes.most_common(1)[0][0]
-        return metres / METRES_PER_DEGREE if crs.is_geographic else metres / float(crs.linear_units_factor[1])
+        return metres / _unit(crs)
+
+
+def _unit(crs: CRS) -> float:
+    """Metres of a unit of a CRS; of a degree, those at the equator."""
+    return METRES_PER_DEGREE if crs.is_geographic else float(crs.linear_units_factor[1])
 
 
 def laid(region: Region, lattice: Lattice) -> shapely.Geometry:
@@ -245,7 +250,7 @@ def laid(region: Region, lattice: Lattice) -> shapely.Geometry:
     Raises:
         RegionError: it has no place there, or the CRS is cut where it crosses the antimeridian.
     """
-    metres = METRES_PER_DEGREE if lattice.crs.is_geographic else float(lattice.crs.linear_units_factor[1])
+    metres = _unit(lattice.crs)
     shape = placed(region.outline, lattice.crs, fine_step(abs(lattice.transform.a) * metres))
     if not np.isfinite(shape.bounds).all():
         raise RegionError(f"the region '{region.name}' has no place in {lattice.crs.to_string()}; give another --crs")

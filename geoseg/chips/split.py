@@ -220,7 +220,7 @@ def chip_windows(layout: BlockLayout, splits: npt.NDArray[np.int64], *, chip: in
         gap: pixels between chips of different splits.
 
     Returns:
-        They go from block row to block row.
+        Windows (n, 5: split, row, col, height, width) in pixels, from block row to block row.
     """
     before, after, stride = gap // 2, gap - gap // 2, max(1, chip - overlap)
     rows, cols = layout.row_edges, layout.col_edges
