@@ -93,10 +93,15 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
     from distributed import Client, LocalCluster
 
     from geoseg.atlas.forgetful import extensions
+    from geoseg.atlas.steady import steady_time
 
     environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    more = {"distributed.nanny.pre-spawn-environ": environment, "distributed.worker.profile.enabled": dashboard}
-    with dask.config.set(CONFIG | more):
+    more = {
+        "distributed.nanny.pre-spawn-environ": environment,
+        "distributed.worker.preload": [*dask.config.get("distributed.worker.preload"), "geoseg.atlas.steady"],
+        "distributed.worker.profile.enabled": dashboard,
+    }
+    with dask.config.set(CONFIG | more), steady_time():
         try:
             cluster = LocalCluster(
                 n_workers=jobs,
