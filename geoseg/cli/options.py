@@ -26,6 +26,9 @@ from geoseg.registry import suggestion
 _MOST_CONFIG = 1_000_000
 _LIMITS = "geoseg.limits"
 
+_LEAST_ADDRESSES = 1_200_000_000
+"""Bytes of address space that the libraries take; with less some of them hang or abort instead of failing."""
+
 
 class Command(click.Command):
     """A command that tells every foreseen failure in one line and ends with the right exit code.
@@ -57,6 +60,7 @@ class Command(click.Command):
                 _terminated_like_interrupted(self._again),
                 _within(ctx.meta.get(_LIMITS, {})),
             ):
+                _fit_address_space()
                 return super().invoke(ctx)
         except GeosegError as error:
             if debug:
@@ -71,7 +75,9 @@ class Command(click.Command):
         except (MemoryError, ImportError, OSError, RuntimeError, SystemError) as error:
             if debug or not _is_want_of_memory(error):
                 raise
-            _say(f"Error: out of memory: {str(error) or 'nothing was left'}; use smaller windows or chips")
+            reason = next(iter(str(error).split("\n")), "").strip() or "nothing was left"
+            limited = "" if _address_space() is None else ", or raise the limit of what may be addressed (ulimit -v)"
+            _say(f"Error: out of memory: {reason}; use smaller windows or chips{limited}")
             ctx.exit(1)
         finally:
             progress.enable(False)
@@ -85,15 +91,36 @@ def _is_want_of_memory(error: BaseException) -> bool:
     """
     words = ("failed to map segment", "allocate memory", "not enough memory", "out of memory", "can't start new thread")
     known = isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
-    return known or (_is_memory_limited() and _came_of_import(error))
+    return known or (_address_space() is not None and _came_of_import(error))
 
 
-def _is_memory_limited() -> bool:
+def _fit_address_space() -> None:
+    """Make do with a limited address space (`ulimit -v`, as some batch systems set it), or refuse to.
+
+    Raises:
+        GeosegError: it has no room for the libraries.
+    """
+    limit = _address_space()
+    if limit is None:
+        return
+    # OpenBLAS takes room for each core when it is loaded, and where there is none it tries for ever.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if limit < _LEAST_ADDRESSES:
+        raise GeosegError(
+            f"the memory that may be addressed is limited to {limit / 1e6:.0f} MB (ulimit -v), and the libraries alone "
+            f"take {_LEAST_ADDRESSES / 1e6:.0f} MB; raise that limit, or limit the memory that is used instead "
+            "(systemd-run --scope -p MemoryMax=2G)"
+        )
+
+
+def _address_space() -> int | None:
+    """Bytes that this process may address; None for no limit."""
     try:
         import resource
     except ImportError:  # a system without limits
-        return False
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _came_of_import(error: BaseException) -> bool:

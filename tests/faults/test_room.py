@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(name, inputs, t
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to limits of the address space")
-@pytest.mark.parametrize(("name", "megabytes"), [("predict", 1500), ("vectorize", 600)])
+@pytest.mark.parametrize(("name", "megabytes"), [("predict", 1500), ("vectorize", 600), ("tile", 250)])
 def test_too_little_memory_ends_in_a_line(name, megabytes, inputs, tmp_path):
     output = output_of(name, tmp_path)
 
@@ -98,6 +98,8 @@ def test_too_little_memory_ends_in_a_line(name, megabytes, inputs, tmp_path):
     assert process.returncode == 1, told
     assert "Traceback" not in told
     assert "memory" in told
+    assert "ulimit -v" in told
+    assert len(told.splitlines()) == 1
     assert not output.exists()
 
 
@@ -117,5 +119,6 @@ def test_a_library_that_cannot_be_loaded_where_memory_is_limited_is_want_of_memo
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
     assert (done.exit_code, done.stderr) == (
-        1, "Error: out of memory: operator nms does not exist; use smaller windows or chips\n",
+        1, "Error: out of memory: operator nms does not exist; use smaller windows or chips, or raise the limit of "
+        "what may be addressed (ulimit -v)\n",
     )  # fmt: skip
