@@ -51,16 +51,21 @@ class Job:
     model: Model | None
 
     @property
-    def key(self) -> str:
-        """What tells this training from others: its settings, and the files it reads as they are now."""
+    def files(self) -> list[str | Path]:
+        """What it reads; of chips that were cut their index, which is another when they are cut anew."""
         begin_ = self.settings.begin
         beside = [name for name in (begin_.weights, begin_.model, self.settings.class_weights) if name]
         sources = [path for source in self.index.origin.get("sources") or [] for path in source["paths"]]
         files: list[str | Path] = [self.index.folder / DESCRIPTION, self.index.folder / INDEX, *beside]
         if self.index.is_virtual:
             files += [*sources, *(self.index.origin.get("label_files") or [])]
+        return files
+
+    @property
+    def key(self) -> str:
+        """What tells this training from others: its settings, and its files as they are now."""
         made_with = {name: versions()[name] for name in ("geoseg", "torch")}
-        return fingerprint({"settings": self.settings.to_dict(), "fold": self.asked.fold} | made_with, files)
+        return fingerprint({"settings": self.settings.to_dict(), "fold": self.asked.fold} | made_with, self.files)
 
     def sampler(self) -> ClassBalancedSampler:
         """The draws of each epoch."""

@@ -90,6 +90,15 @@ def find(words: list[str], wanted: Wanted) -> list[Found]:
     return [found for word in words for found in _find(word, wanted)]
 
 
+def files_of(words: list[str]) -> list[str]:
+    """Every file that is looked at; of a folder those that are in it now."""
+    return [file for word in words for file in (_files_in(word) if os.path.isdir(word) else [word])]  # noqa: PTH112
+
+
+def _files_in(folder: str) -> list[str]:
+    return [file for source in find_sources(folder) for file in source.files]
+
+
 def _find(word: str, wanted: Wanted) -> list[Found]:
     # Any name may be asked about, and a pipe must not be opened: nothing would ever come out of it.
     if is_remote(word) or os.path.isdir(word) or (os.path.isfile(word) and is_raster(word)):  # noqa: PTH112, PTH113

@@ -16,7 +16,7 @@ from geoseg.disk import stamps
 from geoseg.errors import OptionError, ViewError
 from geoseg.legend import read_legend
 from geoseg.output import new_output
-from geoseg.viewing.files import Found, Wanted, find
+from geoseg.viewing.files import Found, Wanted, files_of, find
 from geoseg.viewing.layers import LEFT, RIGHT, SIDES, Layer, PictureLayer, ShapeLayer, ShareLayer
 from geoseg.viewing.page import document, template
 from geoseg.viewing.place import Place, joined
@@ -85,9 +85,7 @@ def view(
     words = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     target = Path(output)
     _refuse_unfit(words, target, longest)
-    # The time of a folder changes with whatever is put into it, this page too.
-    sources = stamps(word for word in words if not os.path.isdir(word))  # noqa: PTH112 - any name may be given
-    with new_output(target, overwrite=overwrite, sources=sources) as workspace:
+    with new_output(target, overwrite=overwrite, sources=stamps(files_of(words))) as workspace:
         wanted = Wanted(bands, None if legend is None else read_legend(Path(legend)), class_field, longest)
         found = sorted(find(words, wanted), key=lambda one: _ORDER.index(one.kind))
         if len(found) > MOST_LAYERS:

@@ -11,6 +11,7 @@ import geoseg
 from faults.conftest import hidden_of, wait_for
 from geoseg.assessment import evaluate, sample
 from geoseg.errors import GeosegError, SceneError
+from geoseg.training import fit
 from geoseg.vectors import vectorize
 from geoseg.viewing import view
 
@@ -104,3 +105,44 @@ def test_a_map_that_changes_while_it_is_read_makes_no_output(inputs, tmp_path, m
     assert [path.name for path in tmp_path.iterdir()] == ["map.tif"]
     work(source, inputs.labels, output)
     assert output.exists()
+
+
+def test_a_folder_of_which_a_file_changes_while_it_is_shown_makes_no_page(inputs, tmp_path, monkeypatch):
+    folder, output = tmp_path / "folder", tmp_path / "page.html"
+    folder.mkdir()
+    for name in ("a.tif", "b.tif"):
+        shutil.copy(inputs.scene, folder / name)
+    find = view.find
+
+    def touching(*args):
+        os.utime(folder / "b.tif", (1, 1))
+        return find(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(view, "find", touching)
+        with pytest.raises(SceneError, match=r"b\.tif: was changed while it was read"):
+            geoseg.view(folder, output)
+    assert not output.exists()
+    geoseg.view(folder, folder / "page.html")  # which changes the folder, and nothing that is looked at
+
+
+def test_chips_that_are_cut_anew_while_they_are_learned_from_make_no_model(inputs, tmp_path, monkeypatch):
+    chips, output = tmp_path / "chips", tmp_path / "m.safetensors"
+    geoseg.tile(inputs.scene, inputs.labels, chips, chip_size=32)
+    small = {"epochs": 1, "chips_per_epoch": 4, "batch_size": 4, "arch_options": {"width": 4}}
+    leave = fit.leave
+
+    def cutting(*args):
+        best = leave(*args)
+        geoseg.tile(inputs.scene, inputs.labels, chips, chip_size=16, overwrite=True)
+        return best
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "leave", cutting)
+        with pytest.raises(SceneError, match=r"was changed while it was read, so .*m\.safetensors was not made"):
+            geoseg.train(chips, output, **small)
+    assert not output.exists()
+    with pytest.raises(GeosegError, match="begin anew with --overwrite"):
+        geoseg.train(chips, output, resume=True, **small)
+    geoseg.train(chips, output, overwrite=True, **small)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
