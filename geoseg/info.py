@@ -119,7 +119,7 @@ def _grid_facts(grid: Grid) -> dict[str, Any]:
 
 def _model_facts(path: Path) -> dict[str, Any]:
     spec = read_spec(path)
-    validation = spec.training.get("validation", {})
+    validation = spec.part("validation")
     return {
         "architecture": spec.architecture,
         "options": spec.options,
@@ -131,7 +131,7 @@ def _model_facts(path: Path) -> dict[str, Any]:
         "chip_size": spec.chip_size,
         "validation_mean_iou": validation.get("mean_iou"),
         "validation_overall_accuracy": validation.get("overall_accuracy"),
-        "made_by": spec.training.get("versions", {}),
+        "made_by": spec.part("versions"),
     }
 
 

@@ -88,6 +88,11 @@ class ModelSpec:
         others = ", ".join(f"{pixels} with --global-context {name}" for name, pixels in self.agreeing_reach.items())
         return f"the whole window ({others}, in pixels to each side)" if others else "the whole window"
 
+    def part(self, name: str) -> dict[str, Any]:
+        """A table of how it was made; an empty one where its description has none."""
+        found = self.training.get(name)
+        return found if isinstance(found, dict) else {}
+
     def match(self, scene_bands: tuple[str, ...], scene_name: str, model_name: str) -> tuple[int, ...]:
         """Where each of the model's bands is among a scene's.
 

@@ -98,6 +98,15 @@ def refuse_existing(target: Path, overwrite: bool, beside: tuple[str, ...] = ())
                 f"{path} exists already and {target.name} does not, so it is no part of it; move it away or choose "
                 "another name"
             )
+    require_folder(target)
+
+
+def require_folder(target: Path) -> None:
+    """Say early that an output has no folder to stand in.
+
+    Raises:
+        OutputError: the folder does not exist or cannot be written to.
+    """
     if not target.parent.is_dir():
         raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):

@@ -79,6 +79,16 @@ def test_help_loads_nothing_heavy():
     assert not commands & HEAVY
 
 
+def test_an_output_without_a_folder_is_refused_before_anything_is_loaded(tmp_path):
+    words = ["train", "chips", "-o", str(tmp_path / "none" / "m.safetensors")]
+    code = (
+        f"from click.testing import CliRunner\nfrom geoseg.cli import main\ndone = CliRunner().invoke(main, {words})\n"
+    )
+    assert not modules_after(code + "assert (done.exit_code, 'make it first' in done.stderr) == (1, True)") & (
+        HEAVY | {"rasterio", "numpy", "geopandas"}
+    )
+
+
 def test_what_needs_no_network_loads_no_torch():
     light = ("chips.tiler", "vectors.vectorize", "assessment.evaluate", "info", "viewing.view")
     assert not modules_after("import geoseg, " + ", ".join(f"geoseg.{module}" for module in light)) & HEAVY

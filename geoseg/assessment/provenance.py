@@ -120,9 +120,9 @@ def _plain(value: Any) -> str:
 def model_facts(spec: ModelSpec) -> dict[str, str]:
     """What a model is, in a few lines by name; what its description lacks is left out."""
     training = spec.training
-    settings = _part(training, "settings")
-    validation, calibration = _part(training, "validation"), _part(training, "calibration")
-    tiling, versions = _part(training, "tiling"), _part(training, "versions")
+    settings = spec.part("settings")
+    validation, calibration = spec.part("validation"), spec.part("calibration")
+    tiling, versions = spec.part("tiling"), spec.part("versions")
     distance = f", pixels of {spec.ground_sample_distance:.3g} m" if spec.ground_sample_distance else ""
     facts = {
         "architecture": spec.architecture,
@@ -148,11 +148,6 @@ def model_facts(spec: ModelSpec) -> dict[str, str]:
         "versions": _joined(*(f"{name} {number}" for name, number in versions.items())),
     }
     return {name: text[:_LONGEST] for name, text in facts.items() if text}
-
-
-def _part(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = values.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _of(value: Any, total: Any) -> str | None:

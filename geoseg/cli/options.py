@@ -61,6 +61,7 @@ class Command(click.Command):
                 _within(ctx.meta.get(_LIMITS, {})),
             ):
                 _fit_address_space()
+                _require_folder(ctx.params.get("output"))
                 return super().invoke(ctx)
         except GeosegError as error:
             if debug:
@@ -111,6 +112,14 @@ def _fit_address_space() -> None:
             f"take {_LEAST_ADDRESSES / 1e6:.0f} MB; raise that limit, or limit the memory that is used instead "
             "(systemd-run --scope -p MemoryMax=2G)"
         )
+
+
+def _require_folder(output: Path | None) -> None:
+    """Refuse an output that has no folder before libraries are loaded, which can take ten seconds."""
+    if output is not None:
+        from geoseg.output import require_folder
+
+        require_folder(output)
 
 
 def _address_space() -> int | None:

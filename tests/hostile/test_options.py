@@ -159,6 +159,11 @@ class TestModels:
     def test_a_description_that_cannot_be(self, world, forge, change, says):
         self.refused(world, forge(spec=lambda spec: spec.update(change)), says)
 
+    @pytest.mark.parametrize("odd", ["none", 3, [], None])
+    def test_how_it_was_made_may_be_anything(self, world, forge, odd):
+        model = forge(spec=lambda spec: spec["training"].update({"validation": odd, "versions": odd, "tiling": odd}))
+        world.works("info", model)
+
     def test_a_class_without_an_output(self, world, forge):
         added = {"id": 9, "name": "x", "color": "#112233"}
         self.refused(world, forge(spec=lambda spec: spec["legend"].append(added)), "do not fit")
