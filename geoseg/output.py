@@ -27,7 +27,10 @@ logger = logging.getLogger(__name__)
 MARKER = "geoseg-files.txt"
 """A folder that geoseg made holds a file of this name, which lists its files; only such folders are ever replaced."""
 
-_SCRATCH, _KEY, _RECORD, _REPLACED = ".geoseg-scratch", ".geoseg-key", ".geoseg-record", "replaced"
+_SCRATCH, _KEY, _RECORD = ".geoseg-scratch", ".geoseg-key", ".geoseg-record"
+
+# Where the old files wait while the new ones take their names, and where they are thrown away once those have them.
+_REPLACED, _SPENT = "replaced", "spent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,8 @@ def new_output(
                 raise OutputError(f"{target}: nothing was written")
             refuse_changed(sources, target)
             refuse_existing(target, overwrite, beside)
+            if target.is_dir() and not target.is_symlink():
+                refuse_foreign(target)  # again: the work may have taken hours
             _publish(workspace, beside, bulk)
         except OSError as error:
             keep = key is not None
@@ -171,7 +176,7 @@ def new_output(
             keep = key is not None
             raise
         finally:
-            if not keep:
+            if not keep and not _holds_replaced(workspace):
                 with suppress(OSError):
                     _clear(folder)
 
@@ -291,7 +296,8 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    for entry in folder.iterdir():
+    """Take all away but the lock; the record last, by which a later run knows that the rest is of no use."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == _RECORD):
         if entry.name == LOCK:
             continue
         if entry.is_dir() and not entry.is_symlink():
@@ -310,6 +316,7 @@ def _publish(workspace: Workspace, beside: tuple[str, ...], bulk: tuple[str, ...
         files = sorted(p.relative_to(workspace.main).as_posix() for p in workspace.main.rglob("*") if p.is_file())
         marker.write_text("\n".join(files), encoding="utf-8")
     made = [*(workspace.beside(name) for name in beside), workspace.main]
+    _discard(workspace, _SPENT)
     _make_durable(workspace, made, bulk)
     _record(workspace, made)
     moves = [(path, target.parent / path.name) for path in made]
@@ -318,17 +325,32 @@ def _publish(workspace: Workspace, beside: tuple[str, ...], bulk: tuple[str, ...
     if not at_once:
         # Several files cannot be replaced at once: what was there goes first, so that old and new never stand together.
         moves = [(path, workspace.scratch(f"{_REPLACED}/{path.name}")) for path in before] + moves
-    done: list[tuple[Path, Path]] = []
     try:
         for source, goal in moves:
             source.replace(goal)
-            done.append((source, goal))
         flush(target.parent)
     except BaseException:
         if not (at_once and before):
-            for source, goal in reversed(done):
-                goal.replace(source)
+            # By what is where: a signal may have come between a move and any note of it.
+            for source, goal in reversed(moves):
+                if os.path.lexists(goal) and not os.path.lexists(source):
+                    goal.replace(source)
         raise
+    # From here on nothing comes back, whatever happens to what is in the way.
+    if os.path.lexists(workspace.scratch_path(_REPLACED)):
+        workspace.scratch_path(_REPLACED).replace(workspace.scratch_path(_SPENT))
+
+
+def _holds_replaced(workspace: Workspace) -> bool:
+    """True where files of the user wait that could not be brought back; the next run does that."""
+    replaced = workspace.scratch_path(_REPLACED)
+    names = [path.name for path in replaced.iterdir()] if replaced.is_dir() else []
+    return any(not os.path.lexists(workspace.target.parent / name) for name in names)
+
+
+def _discard(workspace: Workspace, name: str) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(workspace.scratch_path(name))
 
 
 def _make_durable(workspace: Workspace, made: list[Path], bulk: tuple[str, ...]) -> None:
@@ -357,6 +379,7 @@ def _record(workspace: Workspace, made: list[Path]) -> None:
     record = workspace.folder / _RECORD
     record.write_text(json.dumps({path.name: identity(path) for path in made}), encoding="utf-8")
     flush(record)
+    flush(workspace.folder)
 
 
 def _published(workspace: Workspace) -> list[str]:
@@ -378,4 +401,6 @@ def _take_back(workspace: Workspace) -> None:
         for path in replaced.iterdir() if replaced.is_dir() else ():
             if not os.path.lexists(parent / path.name):
                 path.replace(parent / path.name)
+    for name in (_REPLACED, _SPENT):
+        _discard(workspace, name)
     (workspace.folder / _RECORD).unlink(missing_ok=True)

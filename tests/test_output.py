@@ -83,16 +83,102 @@ def test_killed_between_its_renames_a_set_of_files_is_never_mixed(tmp_path, befo
         # Whoever sees the main file never sees it with what belongs to another.
         texts = {name: (tmp_path / name).read_text() for name in names if (tmp_path / name).exists()}
         assert "a.txt" not in texts or len(set(texts.values())) == 1
+        ended = texts.get("a.txt") == "new"
         with pytest.raises(ZeroDivisionError), new_output(target, overwrite=True, beside=("a.md", "a.csv")):
             raise ZeroDivisionError
-        assert leftovers(tmp_path) == (names if before else [])
-        assert {(tmp_path / name).read_text() for name in names if before} <= {"old"}
+        assert leftovers(tmp_path) == (names if before or ended else [])
+        assert {(tmp_path / name).read_text() for name in leftovers(tmp_path)} <= {"new" if ended else "old"}
         die_after(renames, lambda: publish(target, "new", key=key))
         publish(target, "new", key=key)
         assert leftovers(tmp_path) == names
         assert {(tmp_path / name).read_text() for name in names} == {"new"}
         renames += 1
-    assert renames == (6 if before else 3)
+    assert renames == (7 if before else 3)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["new", "replaced"])
+def test_interrupted_right_after_a_rename_nothing_is_lost(tmp_path, monkeypatch, before):
+    """Between a rename and the note of it: Ctrl-C comes when Python likes."""
+    replace, renames = Path.replace, 0
+    while True:
+        with monkeypatch.context() as patch:
+            for path in list(tmp_path.iterdir()):
+                path.unlink()
+            if before:
+                publish(tmp_path / "a.txt", "old")
+            left = renames
+
+            def interrupting(self, target):
+                nonlocal left
+                left -= 1
+                moved = replace(self, target)
+                if left == -1:
+                    raise KeyboardInterrupt
+                return moved
+
+            patch.setattr(Path, "replace", interrupting)
+            try:
+                publish(tmp_path / "a.txt", "new")
+            except KeyboardInterrupt:
+                # The last of all moves what was replaced out of the way.
+                expected = "new" if before and renames == 6 else "old"
+            else:
+                break
+        texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
+        assert texts == (dict.fromkeys(("a.csv", "a.md", "a.txt"), expected) if before else {})
+        renames += 1
+    assert renames == (7 if before else 3)
+
+
+def test_where_neither_the_rename_nor_its_taking_back_works_the_next_run_takes_back(tmp_path, monkeypatch):
+    publish(tmp_path / "a.txt", "old")
+    replace, moves = Path.replace, 0
+
+    def failing(self, target):
+        nonlocal moves
+        moves += 1
+        if moves >= 5:
+            raise OSError(5, os.strerror(5))
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", failing)
+        with pytest.raises(OutputError, match="Input/output"):
+            publish(tmp_path / "a.txt", "new")
+    with pytest.raises(OutputExistsError), new_output(tmp_path / "a.txt", beside=("a.md", "a.csv")):
+        pytest.fail("the old one is there again")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("a.csv", "a.md", "a.txt"), "old"
+    )
+
+
+def test_killed_while_it_throws_away_what_was_replaced_it_has_ended(tmp_path):
+    def make(text):
+        with new_output(tmp_path / "chips", overwrite=True, key="k") as workspace:
+            workspace.main.mkdir(exist_ok=True)
+            for name in ("1", "2"):
+                (workspace.main / f"{text}{name}").touch()
+
+    def dying():
+        unlink = os.unlink
+
+        def last(path, *args, **options):
+            unlink(path, *args, **options)
+            if str(path).startswith("old"):
+                os.kill(os.getpid(), 9)
+
+        os.unlink = last
+        make("new")
+
+    make("old")
+    assert die_after(99, dying)
+    assert sorted(path.name for path in (tmp_path / "chips").iterdir()) == [MARKER, "new1", "new2"]
+    (tmp_path / "chips").rename(tmp_path / "kept")
+    make("newer")  # with the same key, and without what was half thrown away
+    make("newest")
+    for name, files in (("chips", ["newest1", "newest2"]), ("kept", ["new1", "new2"])):
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == [MARKER, *files]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chips", "kept"]
 
 
 def test_a_folder_that_replaces_another_is_back_after_a_kill(tmp_path):
@@ -228,6 +314,19 @@ def test_a_file_that_someone_put_into_our_folder_is_kept(tmp_path):
     with pytest.raises(OutputExistsError, match=r"my_notes\.txt"), new_output(target, overwrite=True):
         pytest.fail("no work may begin")
     assert (target / "my_notes.txt").exists()
+
+
+def test_a_file_that_someone_puts_into_our_folder_during_the_work_is_kept(tmp_path):
+    target = tmp_path / "chips"
+    with new_output(target) as workspace:
+        workspace.main.mkdir()
+    with (
+        pytest.raises(OutputExistsError, match=r"my_notes\.txt"),
+        new_output(target, overwrite=True) as workspace,
+    ):
+        workspace.main.mkdir()
+        (target / "my_notes.txt").write_text("precious")
+    assert (target / "my_notes.txt").read_text() == "precious"
 
 
 def test_a_name_that_is_no_text_is_refused(tmp_path):

@@ -20,10 +20,10 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """Begin to note them."""
-        if threading.current_thread() is threading.main_thread() and not self._before:
+        """Begin to note them; again after a library has put back what was there before."""
+        if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+                self._before.setdefault(number, signal.signal(number, self._note))
 
     def leave(self) -> None:
         """What was there before handles them again."""
