@@ -50,8 +50,8 @@ _SETTINGS = {
     "OGR_SQLITE_ALLOW_EXTERNAL_ACCESS": "NO",
 }
 
-# The JSON key "crs", however it is escaped.
-_CRS_KEY = re.compile(rb"[\"'](?:c|\\u00[46]3)(?:r|\\u00[57]2)(?:s|\\u00[57]3)[\"']\s*([:/])\s*", re.IGNORECASE)
+# The JSON key "crs", however it is escaped. A slash is one only where a comment begins: a text may say 'crs'/5.
+_CRS_KEY = re.compile(rb"[\"'](?:c|\\u00[46]3)(?:r|\\u00[57]2)(?:s|\\u00[57]3)[\"']\s*(:|/(?=[/*]))\s*", re.IGNORECASE)
 # Roots and marks of the descriptions that GDAL follows.
 _REDIRECTION = re.compile(rb"<\s*(?:\w+:)?(?:OGR[A-Z]|OGC[A-Z]|GDAL|VRT|WFS_?[A-Z]*DataSource)", re.IGNORECASE)
 

@@ -193,6 +193,11 @@ def test_a_coordinate_system_that_is_named_is_taken(tmp_path):
         read_vector(path)
 
 
+@pytest.mark.parametrize("text", ["'crs'/5", "'crs'/[5]", "'crs' / null", "'crs'/'a'"])
+def test_a_text_that_mentions_a_crs_is_none(tmp_path, text):
+    assert list(read_vector(write(tmp_path / "a.geojson", text))["class"]) == [text]
+
+
 def test_xml_fetches_nothing(tmp_path, listener):
     address, asked = listener
     text = write(tmp_path / "a.gml").read_text()
