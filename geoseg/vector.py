@@ -25,6 +25,7 @@ import shapely
 from pyarrow import ArrowException
 
 from geoseg.errors import GeosegError, LabelError
+from geoseg.geopackages import MAGIC, layers_of, refuse_computed
 from geoseg.raster import first_line
 from geoseg.registry import suggestion
 
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 XML_FORMATS = (".gml", ".kml", ".gpx")
 LINE_FORMATS = (".geojsonl", ".geojsons", ".ndjson", ".jsonl")
-_BINARY = (b"PAR1", b"SQLite format 3\0", b"fgb\x03fgb", b"\0\0\x27\x0a")
+_BINARY = (b"PAR1", MAGIC, b"fgb\x03fgb", b"\0\0\x27\x0a")
 _MOST_XML = 500_000_000
 _DEEP = 100_000
 
@@ -88,6 +89,8 @@ def read_vector(
     try:
         if head.startswith(b"PAR1"):
             frame = _read_parquet(path, layer, error)
+        elif head.startswith(MAGIC):
+            frame = _read_geopackage(path, layer, error)
         else:
             frame = _read_layer(_source(path, head, error), path, layer, error)
     except (OSError, MemoryError, ValueError, RuntimeError, KeyError, shapely.errors.ShapelyError) as cause:
@@ -116,8 +119,6 @@ def _source(path: Path, head: bytes, error: type[GeosegError]) -> str | bytes:
     """What to hand to GDAL so that it opens this file, with the driver its content shows, and nothing else."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     suffix = path.suffix.lower()
-    if head.startswith(b"SQLite format 3\0"):
-        return f"GPKG:{path.absolute()}"
     # GDAL has no prefix for these two, but what it looks for in texts ends at a zero byte, and they begin with one.
     for magic, wanted, kind in ((b"fgb\x03fgb", ".fgb", "FlatGeobuf"), (b"\0\0\x27\x0a", ".shp", "shapefile")):
         if head.startswith(magic):
@@ -204,6 +205,13 @@ def _read_parquet(path: Path, layer: str | None, error: type[GeosegError]) -> gp
     return read_parquet(path)
 
 
+def _read_geopackage(path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
+    # GDAL would run views to list them.
+    chosen = _chosen(layers_of(path, error), path, layer, error)
+    refuse_computed(path, chosen, error)
+    return _read_frame(f"GPKG:{path.absolute()}", chosen)
+
+
 def _read_layer(source: str | bytes, path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
     pyogrio.set_gdal_config_options(_SETTINGS)
     with warnings.catch_warnings():
@@ -211,15 +219,26 @@ def _read_layer(source: str | bytes, path: Path, layer: str | None, error: type[
         places = {
             str(name): place for place, (name, kind) in enumerate(pyogrio.list_layers(source)) if kind is not None
         }
-        layers = list(places)
-        if not layers:
-            raise error(f"{path}: has no layer with geometries; a layer of polygons is needed")
-        if layer is not None and layer not in layers:
-            raise error(f"{path}: has no layer '{layer}' with geometries; {suggestion(layer, layers)}")
-        if layer is None and len(layers) > 1:
-            raise error(f"{path}: has {len(layers)} layers ({', '.join(layers)}); name the one to use with --layer")
-        # By its place: some formats name a layer after the file, and what came as bytes has another name each time.
-        return pyogrio.read_dataframe(source, layer=places[layer or layers[0]])
+    # By its place: some formats name a layer after the file, and what came as bytes has another name each time.
+    return _read_frame(source, places[_chosen(list(places), path, layer, error)])
+
+
+def _chosen(layers: list[str], path: Path, layer: str | None, error: type[GeosegError]) -> str:
+    """The one layer that is meant."""
+    if not layers:
+        raise error(f"{path}: has no layer with geometries; a layer of polygons is needed")
+    if layer is not None and layer not in layers:
+        raise error(f"{path}: has no layer '{layer}' with geometries; {suggestion(layer, layers)}")
+    if layer is None and len(layers) > 1:
+        raise error(f"{path}: has {len(layers)} layers ({', '.join(layers)}); name the one to use with --layer")
+    return layer or layers[0]
+
+
+def _read_frame(source: str | bytes, layer: str | int) -> gpd.GeoDataFrame:
+    pyogrio.set_gdal_config_options(_SETTINGS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what pyogrio warns of is checked by others
+        return pyogrio.read_dataframe(source, layer=layer)
 
 
 def _reason(cause: BaseException, path: Path) -> str:

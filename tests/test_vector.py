@@ -3,6 +3,7 @@ import re
 import sqlite3
 import threading
 import zipfile
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import geopandas as gpd
@@ -238,6 +239,77 @@ def test_a_geopackage_calls_nothing(tmp_path, canary):
         database.execute("UPDATE gpkg_geometry_columns SET table_name = 'evil'")
     database.close()
     with pytest.raises(LabelError, match=r"a\.gpkg"):
+        read_vector(path)
+
+
+ENDLESS = (
+    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x AS fid, NULL AS geom FROM c WHERE x < 0"
+)
+HUGE = "SELECT fid, geom, hex(zeroblob(400000000)) AS class FROM a"
+
+
+def changed(path, *statements):
+    with closing(sqlite3.connect(path)) as database, database:
+        for statement in statements:
+            database.execute(statement)
+    return path
+
+
+def with_view(path, select):
+    """A GeoPackage with the layer `a` and the view `v`."""
+    others = "description, last_change, min_x, min_y, max_x, max_y, srs_id"
+    return changed(
+        write(path, layer="a"),
+        f"CREATE VIEW V AS {select}",
+        f"INSERT INTO gpkg_contents SELECT 'v', data_type, 'v', {others} FROM gpkg_contents",  # noqa: S608
+        "INSERT INTO gpkg_geometry_columns SELECT 'v', 'geom', 'GEOMETRY', srs_id, z, m FROM gpkg_geometry_columns",
+    )
+
+
+@pytest.mark.parametrize("select", [ENDLESS, HUGE])
+def test_a_view_is_not_run(tmp_path, select):
+    path = with_view(tmp_path / "a?b#c%20.gpkg", select)
+    with pytest.raises(LabelError, match=r"layer 'v' is a view, .*; save it as a layer of its own"):
+        read_vector(path, layer="v")
+    with pytest.raises(LabelError, match=r"has 2 layers \(a, v\)"):
+        read_vector(path)
+    assert list(read_vector(path, layer="a")["class"]) == ["forest"]
+
+
+COMPUTED = "ALTER TABLE a ADD COLUMN b TEXT AS (hex(zeroblob(400000000)))"
+VIRTUAL = ("DROP TABLE a", "CREATE VIRTUAL TABLE a USING fts4(geom, class)")
+
+
+@pytest.mark.parametrize(
+    ("statements", "says"),
+    [
+        ([COMPUTED], "layer 'a' has columns that are computed"),
+        (VIRTUAL, "layer 'a' is a virtual table"),
+        ([COMPUTED.replace(" a ", " gpkg_contents ")], "its 'gpkg_contents' has columns that are computed"),
+        (
+            ["ALTER TABLE gpkg_contents RENAME TO b", "CREATE VIEW gpkg_contents AS SELECT * FROM b"],
+            "its 'gpkg_contents' is a view",
+        ),
+        (["DROP TABLE rtree_a_geom", f"CREATE VIEW rtree_a_geom AS {ENDLESS}"], "its 'rtree_a_geom' is a view"),
+        (
+            [
+                "CREATE TABLE b AS SELECT * FROM gpkg_geometry_columns",
+                "DROP TABLE gpkg_geometry_columns",
+                "ALTER TABLE b RENAME TO gpkg_geometry_columns",
+                "INSERT INTO gpkg_geometry_columns SELECT 'A', 'class', '', srs_id, z, m FROM gpkg_geometry_columns",
+            ],
+            "it lists a layer twice",
+        ),
+    ],
+)
+def test_what_a_geopackage_computes_is_refused(tmp_path, statements, says):
+    with pytest.raises(LabelError, match=rf"a\.gpkg: .*{says}.*; save it"):
+        read_vector(changed(write(tmp_path / "a.gpkg", layer="a"), *statements))
+
+
+def test_a_database_that_is_no_geopackage(tmp_path):
+    path = changed(tmp_path / "a.gpkg", "CREATE TABLE a (b)")
+    with pytest.raises(LabelError, match=r"a\.gpkg: cannot be read as a vector file: no such table: gpkg_contents"):
         read_vector(path)
 
 

@@ -1,0 +1,89 @@
+"""A look at a GeoPackage before GDAL gets it.
+
+It is a database, and what looks like a layer of it can be a program: a view, or a column that is computed when it is
+read, may never end, or take any amount of memory. So only tables are read, whose rows are all in the file.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from geoseg.errors import GeosegError
+
+MAGIC = b"SQLite format 3\0"
+
+# GDAL asks these for what there is and where.
+_NOTES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND (name LIKE 'gpkg%' OR name LIKE 'rtree%')"
+_LAYERS = """
+    SELECT contents.table_name FROM gpkg_contents AS contents
+    JOIN gpkg_geometry_columns AS columns ON lower(columns.table_name) = lower(contents.table_name)
+    WHERE contents.data_type = 'features'
+      AND lower(contents.table_name) IN (SELECT lower(name) FROM sqlite_master WHERE type IN ('table', 'view'))
+    ORDER BY contents.rowid
+"""
+_NAMED = "SELECT type, sql FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) = lower(?)"
+# SQLite notes a table with these words whatever it was made with; the index of the geometries is virtual and harmless.
+_TABLE = re.compile(r"CREATE TABLE\b", re.IGNORECASE)
+_RTREE = re.compile(r"CREATE VIRTUAL TABLE (\"[^\"]*\"|\w+) USING rtree\([\w\s,\"]*\)\s*", re.IGNORECASE)
+_COMPUTED = (2, 3)
+
+
+def layers_of(path: Path, error: type[GeosegError]) -> list[str]:
+    """Names of the layers with geometries.
+
+    Nothing of a layer is read, be it a view or a table.
+
+    Raises:
+        GeosegError: of the given type: what says which layers there are is computed itself, or contradicts itself.
+        ValueError: it is no database, or a broken one, or no GeoPackage.
+    """
+    try:
+        with closing(_opened(path)) as database:
+            for (name,) in database.execute(_NOTES).fetchall():
+                if reason := _why_computed(database, name):
+                    raise error(f"{path}: is no plain GeoPackage: its '{name}' {reason}; save it anew as a GeoPackage")
+            names = [name for (name,) in database.execute(_LAYERS) if isinstance(name, str)]
+    except sqlite3.Error as cause:
+        raise ValueError(f"{cause}; is it a GeoPackage?") from cause
+    # GDAL would give both of them other names, by which something else could be read than what was looked at.
+    if len({name.lower() for name in names}) < len(names):
+        raise error(f"{path}: is no plain GeoPackage: it lists a layer twice; save it anew as a GeoPackage")
+    return names
+
+
+def refuse_computed(path: Path, layer: str, error: type[GeosegError]) -> None:
+    """Refuse a layer that is no plain table.
+
+    Raises:
+        GeosegError: of the given type: it is a view, a virtual table, or has columns that are computed.
+        ValueError: the file is a broken database.
+    """
+    try:
+        with closing(_opened(path)) as database:
+            reason = _why_computed(database, layer)
+    except sqlite3.Error as cause:
+        raise ValueError(str(cause)) from cause
+    if reason:
+        raise error(f"{path}: layer '{layer}' {reason}; save it as a layer of its own in a new GeoPackage")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The database; nothing is written, and nothing made beside it."""
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True)
+
+
+def _why_computed(database: sqlite3.Connection, name: str) -> str | None:
+    """What makes a table more than its rows, None for nothing."""
+    for kind, sql in database.execute(_NAMED, (name,)).fetchall():
+        if kind == "view":
+            return "is a view, which is computed when it is read"
+        if not (_TABLE.match(str(sql)) or _RTREE.fullmatch(str(sql))):
+            return "is a virtual table, which is computed when it is read"
+    kinds = database.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
+    if any(kind in _COMPUTED for (kind,) in kinds):
+        return "has columns that are computed when they are read"
+    return None
