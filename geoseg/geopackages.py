@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from geoseg.errors import GeosegError
@@ -30,6 +32,10 @@ _NAMED = "SELECT type, sql FROM sqlite_master WHERE type IN ('table', 'view') AN
 _TABLE = re.compile(r"CREATE TABLE\b", re.IGNORECASE)
 _RTREE = re.compile(r"CREATE VIRTUAL TABLE (\"[^\"]*\"|\w+) USING rtree\([\w\s,\"]*\)\s*", re.IGNORECASE)
 _COMPUTED = (2, 3)
+
+# How a journal begins that is to be rolled back; others leave a journal whose head is zeros.
+_HOT = bytes.fromhex("d9d505f920a163d7")
+_ESCAPE = re.compile("%[0-9a-fA-F]{2}")
 
 
 def layers_of(path: Path, error: type[GeosegError]) -> list[str]:
@@ -69,6 +75,42 @@ def refuse_computed(path: Path, layer: str, error: type[GeosegError]) -> None:
         raise ValueError(str(cause)) from cause
     if reason:
         raise error(f"{path}: layer '{layer}' {reason}; save it as a layer of its own in a new GeoPackage")
+
+
+@contextmanager
+def left_alone(path: Path, error: type[GeosegError]) -> Iterator[str]:
+    """Where GDAL shall open it, with the option IMMUTABLE, so that it writes neither into it nor beside it.
+
+    Else it would finish what another program left, and make and remove files of SQLite while it reads.
+
+    Raises:
+        GeosegError: of the given type: not all that is in it is in the file.
+        OSError: it, or what lies beside it, cannot be read.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    for beside, mark in ((log, b""), (path.with_name(f"{path.name}-journal"), _HOT)):
+        if _holds(beside, mark):
+            raise error(
+                f"{path}: is open in another program, or was left so, with changes in '{beside.name}'; close it there"
+            )
+    if not log.exists() and not _ESCAPE.search(str(path.absolute())):
+        yield str(path.absolute())
+        return
+    # GDAL removes an empty log whatever the option says, and takes a name such as "%20" for another: it gets a new one.
+    with TemporaryDirectory(prefix="geoseg-") as folder:
+        link = Path(folder) / "link.gpkg"
+        link.symlink_to(path.absolute())
+        yield str(link)
+
+
+def _holds(path: Path, mark: bytes) -> bool:
+    """True when a file is there, with something in it that begins with a mark."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(max(len(mark), 1))
+    except FileNotFoundError:
+        return False
+    return bool(head) and head.startswith(mark)
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -25,7 +25,7 @@ import shapely
 from pyarrow import ArrowException
 
 from geoseg.errors import GeosegError, LabelError
-from geoseg.geopackages import MAGIC, layers_of, refuse_computed
+from geoseg.geopackages import MAGIC, layers_of, left_alone, refuse_computed
 from geoseg.raster import first_line
 from geoseg.registry import suggestion
 
@@ -206,10 +206,11 @@ def _read_parquet(path: Path, layer: str | None, error: type[GeosegError]) -> gp
 
 
 def _read_geopackage(path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
-    # GDAL would run views to list them.
-    chosen = _chosen(layers_of(path, error), path, layer, error)
-    refuse_computed(path, chosen, error)
-    return _read_frame(f"GPKG:{path.absolute()}", chosen)
+    with left_alone(path, error) as place:
+        # GDAL would run views to list them.
+        chosen = _chosen(layers_of(path, error), path, layer, error)
+        refuse_computed(path, chosen, error)
+        return _read_frame(f"GPKG:{place}", chosen, IMMUTABLE="YES")
 
 
 def _read_layer(source: str | bytes, path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
@@ -234,11 +235,11 @@ def _chosen(layers: list[str], path: Path, layer: str | None, error: type[Geoseg
     return layer or layers[0]
 
 
-def _read_frame(source: str | bytes, layer: str | int) -> gpd.GeoDataFrame:
+def _read_frame(source: str | bytes, layer: str | int, **options: str) -> gpd.GeoDataFrame:
     pyogrio.set_gdal_config_options(_SETTINGS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what pyogrio warns of is checked by others
-        return pyogrio.read_dataframe(source, layer=layer)
+        return pyogrio.read_dataframe(source, layer=layer, **options)
 
 
 def _reason(cause: BaseException, path: Path) -> str:

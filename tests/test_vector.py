@@ -307,6 +307,53 @@ def test_what_a_geopackage_computes_is_refused(tmp_path, statements, says):
         read_vector(changed(write(tmp_path / "a.gpkg", layer="a"), *statements))
 
 
+def state(folder):
+    """What is in a folder, and when something was last made or removed there."""
+    return folder.stat().st_mtime_ns, {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+class TestOtherProgramsFiles:
+    """A GeoPackage that another program has opened, or left, stays as it is."""
+
+    @pytest.fixture
+    def logged(self, tmp_path):
+        return changed(write(tmp_path / "a.gpkg", layer="a"), "PRAGMA journal_mode = wal")
+
+    def test_changes_in_a_log_are_not_taken_over(self, logged, tmp_path):
+        with closing(sqlite3.connect(logged)) as database:
+            database.execute("DELETE FROM gpkg_extensions")
+            database.commit()
+            before = state(tmp_path)
+            with pytest.raises(LabelError, match=r"is open in another program, .* in 'a\.gpkg-wal'; close it there"):
+                read_vector(logged)
+            assert state(tmp_path) == before
+
+    def test_a_journal_is_not_rolled_back(self, tmp_path):
+        path = write(tmp_path / "a.gpkg")
+        journal = tmp_path / "a.gpkg-journal"
+        journal.write_bytes(bytes.fromhex("d9d505f920a163d7") + bytes(504))
+        before = state(tmp_path)
+        with pytest.raises(LabelError, match=r"is open in another program, .* in 'a\.gpkg-journal'; close it there"):
+            read_vector(path)
+        assert state(tmp_path) == before
+        journal.write_bytes(bytes(512))
+        assert len(read_vector(path)) == 1
+
+    @pytest.mark.parametrize("beside", [(), ("-wal",), ("-wal", "-shm")])
+    def test_nothing_is_made_or_removed(self, logged, tmp_path, beside):
+        for end in beside:
+            (tmp_path / f"a.gpkg{end}").touch()
+        before = state(tmp_path)
+        assert list(read_vector(logged)["class"]) == ["forest"]
+        assert state(tmp_path) == before
+
+    def test_a_name_that_gdal_would_not_find(self, logged, tmp_path):
+        odd = logged.rename(tmp_path / "a%20.gpkg")
+        before = state(tmp_path)
+        assert list(read_vector(odd)["class"]) == ["forest"]
+        assert state(tmp_path) == before
+
+
 def test_a_database_that_is_no_geopackage(tmp_path):
     path = changed(tmp_path / "a.gpkg", "CREATE TABLE a (b)")
     with pytest.raises(LabelError, match=r"a\.gpkg: cannot be read as a vector file: no such table: gpkg_contents"):
