@@ -26,6 +26,7 @@ from pyarrow import ArrowException
 
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geopackages import MAGIC, layers_of, left_alone, refuse_computed
+from geoseg.parquet import require_measure
 from geoseg.raster import first_line
 from geoseg.registry import suggestion
 
@@ -183,9 +184,10 @@ def read_parquet(path: Path) -> gpd.GeoDataFrame:
     Raises:
         OSError: it is not there, or cannot be read.
         MemoryError: there is none for what it declares.
-        ValueError: it is broken.
+        ValueError: it is broken, or would take memory out of all proportion to it.
     """
     try:
+        require_measure(path)
         frame = gpd.read_parquet(path)
         for name in frame.columns:
             # Texts are decoded when they are looked at, which would be too late to say that the file is broken.

@@ -14,7 +14,7 @@ LAYERS = (
     ("errors", "__init__"),
     ("registry", "documents", "grid", "progress", "disk", "vrt", "units", "compiled", "helpers", "names", "table"),
     ("output", "limits"),
-    ("legend", "raster", "device", "geopackages"),
+    ("legend", "raster", "device", "geopackages", "parquet"),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),
     ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),
     ("chips", "model", "viewing"),

@@ -2,11 +2,14 @@ import json
 import re
 import sqlite3
 import threading
+import tracemalloc
 import zipfile
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import geopandas as gpd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import shapely
@@ -358,6 +361,42 @@ def test_a_database_that_is_no_geopackage(tmp_path):
     path = changed(tmp_path / "a.gpkg", "CREATE TABLE a (b)")
     with pytest.raises(LabelError, match=r"a\.gpkg: cannot be read as a vector file: no such table: gpkg_contents"):
         read_vector(path)
+
+
+def copied(path, shape, count, group=100_000):
+    """A GeoParquet file of one shape, many times."""
+    table = pq.read_table(write(path))
+    one = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), group), pa.array([shapely.to_wkb(shape)]))
+    columns = {"class": pa.repeat("a", group), "geometry": one}
+    schema = pa.schema({name: column.type for name, column in columns.items()})
+    with pq.ParquetWriter(path, schema, store_schema=False, write_statistics=False) as file:
+        file.add_key_value_metadata({"geo": table.schema.metadata[b"geo"].decode()})
+        for _ in range(count // group):
+            file.write_table(pa.table(columns, schema=schema))
+    return path
+
+
+class TestParquetOfCopies:
+    @pytest.mark.parametrize(
+        ("vertices", "count", "says"),
+        [
+            (1, 5_000_000, "5,000,000 rows in [0-9,]+ bytes are no shapes that differ"),
+            (1, 21_000_000, "21,000,000 rows of 2 columns are too many"),
+            (10_000, 100_000, "its [0-9,]+ bytes would take 16,[0-9,]+ and more in memory"),
+        ],
+    )
+    def test_they_take_no_memory(self, tmp_path, vertices, count, says):
+        shape = shapely.Point(1, 2).buffer(1, vertices // 4)
+        path = copied(tmp_path / "a.parquet", shape, count)
+        tracemalloc.start()
+        with pytest.raises(LabelError, match=rf"a\.parquet: cannot be read as a vector file: {says}"):
+            read_vector(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        tracemalloc.stop()
+        assert pa.default_memory_pool().max_memory() < 1_000_000_000
+
+    def test_some_are_read(self, tmp_path):
+        assert len(read_vector(copied(tmp_path / "a.parquet", shapely.Point(1, 2), 1000, 1000))) == 1000
 
 
 def test_errors_are_of_the_type_asked_for(tmp_path):

@@ -1,0 +1,86 @@
+"""What a Parquet file holds, before it is read whole.
+
+Equal values cost it next to nothing, so some kilobytes can become any number of rows in memory. Shapes differ: each row
+of an honest file has some bytes of its own, whatever compresses them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+MOST_ROWS = 20_000_000
+_MOST_CELLS = 2_000_000_000
+_FEW_ROWS = 1_000_000
+# Points of a regular grid, all attributes alike, take a byte or more each.
+_MOST_ROWS_PER_BYTE = 10
+_FEW_BYTES = 1_000_000_000
+_MOST_BYTES = 100_000_000_000
+# Coordinates shrink to a tenth, hardly to a hundredth.
+_MOST_RATIO = 1000
+
+
+def require_measure(path: Path) -> None:
+    """Look at a file whose content would be out of all proportion to it.
+
+    Raises:
+        ArrowException: it is broken.
+        OSError: it cannot be read.
+        ValueError: it holds too much.
+    """
+    size = path.stat().st_size
+    with pq.ParquetFile(path) as file:
+        notes = file.metadata
+        rows = notes.num_rows
+        if rows > MOST_ROWS or rows * notes.num_columns > _MOST_CELLS:
+            raise ValueError(
+                f"{rows:,} rows of {notes.num_columns:,} columns are too many to be read at once; split it"
+            )
+        if rows > _FEW_ROWS and rows > size * _MOST_ROWS_PER_BYTE:
+            raise ValueError(f"{rows:,} rows in {size:,} bytes are no shapes that differ; make it anew without copies")
+        _require_bytes(sum(_bytes_of(notes, group) for group in range(notes.num_row_groups)), size)
+    _require_bytes(_text_bytes(path, size), size)
+
+
+def _require_bytes(wanted: int, size: int) -> None:
+    if wanted > _MOST_BYTES or (wanted > _FEW_BYTES and wanted > size * _MOST_RATIO):
+        raise ValueError(
+            f"its {size:,} bytes would take {wanted:,} and more in memory, as shapes that differ do not; "
+            "make it anew without copies"
+        )
+
+
+def _bytes_of(notes: pq.FileMetaData, group: int) -> int:
+    row_group = notes.row_group(group)
+    return sum(max(row_group.column(place).total_uncompressed_size, 0) for place in range(row_group.num_columns))
+
+
+def _text_bytes(path: Path, size: int) -> int:
+    """Bytes of all shapes and texts, each repetition counted; no more is looked at than what exceeds the measure."""
+    with pq.ParquetFile(path) as file:
+        names = [field.name for field in file.schema_arrow if _is_bytes(field.type)]
+    total = 0
+    # As dictionaries: one copy of each value, and its places.
+    with pq.ParquetFile(path, read_dictionary=names) as file:
+        for group in range(file.num_row_groups):
+            for name in names:
+                for chunk in file.read_row_group(group, columns=[name]).column(0).chunks:
+                    total += _length(chunk)
+                if total > max(_FEW_BYTES, size * _MOST_RATIO):
+                    return total
+    return total
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    own = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return own in (pa.binary(), pa.large_binary(), pa.string(), pa.large_string())
+
+
+def _length(chunk: pa.Array) -> int:
+    if not pa.types.is_dictionary(chunk.type):
+        return int(chunk.nbytes)
+    lengths = pc.binary_length(chunk.dictionary)
+    return int(pc.sum(lengths.take(chunk.indices).cast(pa.int64())).as_py() or 0)
