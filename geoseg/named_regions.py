@@ -13,7 +13,7 @@ from rasterio.features import rasterize
 from geoseg.errors import LabelError, MapError, OptionError
 from geoseg.grid import Grid
 from geoseg.registry import suggestion
-from geoseg.vector import read_vector
+from geoseg.vector import read_vector, within_reach
 
 _NAMES = ("name", "region", "admin", "title", "label", "id", "code")
 
@@ -50,8 +50,8 @@ class NamedRegions:
         found = np.sort(self._tree.query(shapely.box(*grid.bounds)))
         number = np.zeros(grid.shape, np.int32)
         if len(found):
-            shapes = [(self._shapes[index], int(index) + 1) for index in found]
-            rasterize(shapes, out=number, transform=grid.transform)
+            shapes = within_reach(self._shapes[found], grid)
+            rasterize(zip(shapes, (found + 1).tolist(), strict=True), out=number, transform=grid.transform)
         return number
 
 

@@ -18,6 +18,7 @@ from xml.parsers import expat
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyogrio
@@ -26,6 +27,7 @@ from pyarrow import ArrowException
 
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geopackages import MAGIC, layers_of, left_alone, refuse_computed
+from geoseg.grid import Grid
 from geoseg.parquet import require_measure
 from geoseg.raster import first_line
 from geoseg.registry import suggestion
@@ -37,6 +39,7 @@ LINE_FORMATS = (".geojsonl", ".geojsons", ".ndjson", ".jsonl")
 _BINARY = (b"PAR1", MAGIC, b"fgb\x03fgb", b"\0\0\x27\x0a")
 _MOST_XML = 500_000_000
 _DEEP = 100_000
+_FAR = 1_000_000
 
 _SETTINGS = {
     # pyogrio has a GDAL of its own, which would take these from the user's environment.
@@ -176,6 +179,34 @@ def _refuse_other_xml(path: Path, head: bytes, error: type[GeosegError]) -> None
         raise error(f"{path}: is no plain GML, KML or GPX file; save it as a GeoPackage first")
     if path.stat().st_size > _MOST_XML:
         raise error(f"{path}: has more than {_MOST_XML:,} bytes of XML; save it as a GeoPackage first")
+
+
+def within_reach(shapes: npt.NDArray[Any], grid: Grid) -> npt.NDArray[Any]:
+    """Shapes to be drawn on a grid, those that reach very far from it cut to its surroundings.
+
+    GDAL counts pixels in 32 bits: of a shape with a corner some thousand million pixels away it draws nothing.
+    """
+    west, south, east, north = grid.bounds
+    step = max(grid.resolution)
+    bounds = shapely.bounds(shapes)
+    far = (bounds[:, :2] < np.array([west, south]) - _FAR * step) | (
+        bounds[:, 2:] > np.array([east, north]) + _FAR * step
+    )
+    rows = np.flatnonzero(far.any(axis=1) & (shapely.get_dimensions(shapes) == 2))
+    if not len(rows):
+        return shapes
+    around = shapely.box(west - step, south - step, east + step, north + step)
+    cut = shapes.copy()
+    for row in rows:
+        try:
+            near = shapely.intersection(shapes[row], around)
+        except shapely.errors.GEOSException:  # reprojecting can make it invalid
+            near = shapely.clip_by_rect(shapes[row], *around.bounds)
+        parts = shapely.get_parts(near)
+        parts = parts[shapely.area(parts) > 0]
+        # Nothing can be drawn of an empty shape, so what only seemed near becomes a point beside the grid.
+        cut[row] = shapely.MultiPolygon(parts.tolist()) if len(parts) else shapely.Point(west - step, south - step)
+    return cut
 
 
 def read_parquet(path: Path) -> gpd.GeoDataFrame:

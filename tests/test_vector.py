@@ -8,14 +8,17 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import geopandas as gpd
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import shapely
+from affine import Affine
 
 from geoseg.errors import LabelError, SceneError
-from geoseg.vector import read_vector
+from geoseg.grid import Grid
+from geoseg.vector import read_vector, within_reach
 
 CANARY = "the canary sings"
 
@@ -397,6 +400,18 @@ class TestParquetOfCopies:
 
     def test_some_are_read(self, tmp_path):
         assert len(read_vector(copied(tmp_path / "a.parquet", shapely.Point(1, 2), 1000, 1000))) == 1000
+
+
+def test_shapes_are_cut_to_what_is_within_reach():
+    grid = Grid(None, Affine(1, 0, 0, 0, -1, 0), 10, 10)
+    covers = shapely.Polygon([(-1e18, -5), (1e18, -5), (5, 1e18)])
+    beside = shapely.Polygon([(-1, 1e18), (-1e18, -1), (-1e18, 1e18)])
+    near, point = shapely.box(0, -5, 900_000, 0), shapely.Point(5, -5)
+    cut = within_reach(np.array([covers, beside, near, point]), grid)
+    assert cut[0].equals(shapely.box(-1, -5, 11, 1))
+    assert not cut[1].intersects(shapely.box(*grid.bounds))
+    assert not cut[1].is_empty
+    assert cut[2:].tolist() == [near, point]
 
 
 def test_errors_are_of_the_type_asked_for(tmp_path):

@@ -25,6 +25,7 @@ from geoseg.grid import Grid
 from geoseg.labels import Labels
 from geoseg.legend import IGNORE, Legend
 from geoseg.raster import block_cache
+from geoseg.vector import within_reach
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,7 +69,7 @@ class Regions:
         near = self.shapes[shapely.intersects(self.shapes, shapely.box(*grid.bounds))]
         drawn = np.zeros(grid.shape, np.uint8)
         if len(near):
-            rasterize(near.tolist(), out=drawn, transform=grid.transform, default_value=1)
+            rasterize(within_reach(near, grid).tolist(), out=drawn, transform=grid.transform, default_value=1)
         return np.asarray(drawn != 0)
 
 

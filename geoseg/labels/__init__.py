@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from geoseg.errors import LabelError, OptionError
@@ -16,6 +15,9 @@ from geoseg.raster import is_raster
 from geoseg.registry import suggestion
 
 __all__ = ["LabelOptions", "Labels", "PolygonLabels", "RasterLabels", "merged_legend", "open_labels"]
+
+MOST_BUFFER = 1e7
+"""From the equator to a pole."""
 
 
 def open_labels(
@@ -46,8 +48,10 @@ def open_labels(
         OptionError: a buffer, on_conflict or background that cannot be.
         LabelError: missing, broken, without such a column or layer, or with classes the legend does not have.
     """
-    if buffer is not None and not (buffer > 0 and math.isfinite(buffer)):
-        raise OptionError(f"buffer is {buffer:g}; it must be a distance above 0, in metres")
+    if buffer is not None and not 0 < buffer <= MOST_BUFFER:
+        raise OptionError(
+            f"buffer is {buffer:g}; it must be a distance above 0, in metres, and at most {MOST_BUFFER:g}"
+        )
     if on_conflict not in CONFLICTS:
         raise OptionError(f"on_conflict is '{on_conflict}'; {suggestion(on_conflict, CONFLICTS)}")
     require_id(background)

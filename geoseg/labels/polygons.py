@@ -21,7 +21,7 @@ from geoseg.grid import Grid
 from geoseg.labels.columns import classes_of
 from geoseg.labels.shapes import drawable
 from geoseg.legend import IGNORE, Legend
-from geoseg.vector import read_vector
+from geoseg.vector import read_vector, within_reach
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,8 @@ def _drawn(shapes: npt.NDArray[Any], values: list[int], grid: Grid) -> npt.NDArr
     drawn = np.full(grid.shape, IGNORE, np.uint8)
     if len(shapes):
         with _ONE_AT_A_TIME:
-            rasterize(zip(shapes, values, strict=True), out=drawn, transform=grid.transform)
+            near = within_reach(shapes, grid)
+            rasterize(zip(near, values, strict=True), out=drawn, transform=grid.transform)
     return drawn
 
 

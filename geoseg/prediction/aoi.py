@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from geoseg.errors import OptionError
 from geoseg.grid import Grid
 from geoseg.scene import Scene, SceneView
-from geoseg.vector import read_vector
+from geoseg.vector import read_vector, within_reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ClippedScene(SceneView):
         near = self.shapes.geometries[self.shapes.query(shapely.box(*part.bounds))]
         if not len(near):
             return np.zeros(part.shape, bool)
-        return np.asarray(geometry_mask(near, part.shape, part.transform, invert=True), bool)
+        return np.asarray(geometry_mask(within_reach(near, part), part.shape, part.transform, invert=True), bool)
 
 
 def clipped(scene: Scene, area: str | Path) -> ClippedScene:

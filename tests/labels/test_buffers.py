@@ -53,7 +53,7 @@ class TestBuffers:
         assert (open_labels(drawn, buffer=50).read(GRID) == expected()).all()
         assert "the buffer of 50 m widens nothing" in caplog.text
 
-    @pytest.mark.parametrize("buffer", [0, -1, float("nan"), float("inf")])
+    @pytest.mark.parametrize("buffer", [0, -1, float("nan"), float("inf"), 1e300, 1.1e7])
     def test_a_distance_is_above_zero(self, drawn, buffer):
         with pytest.raises(OptionError, match="distance above 0"):
             open_labels(drawn, buffer=buffer)

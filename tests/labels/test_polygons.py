@@ -56,6 +56,28 @@ def test_a_spike_labels_nothing(tmp_path, caplog):
     assert "1 invalid geometries were repaired" in caplog.text
 
 
+@pytest.mark.parametrize("far", [1e10, 1e18])
+@pytest.mark.parametrize("turn", [0, 30])
+def test_a_corner_that_is_very_far_away_changes_nothing(tmp_path, far, turn):
+    x, y = CORNER @ (0, GRID.height + 50)
+    left, _ = CORNER @ (-100, 0)
+    right, top = CORNER @ (30, 0)
+
+    def reaching(far):
+        cover = shapely.Polygon([(x - far, y), (x + far, y), (x, y + far)])
+        half = shapely.Polygon([(left, y), (right, y), (right, top), (right - far, top + far)])
+        return [[cover, square(20, 30, 5)], [half, square(20, 30, 5)]]
+
+    def read(drawn):
+        grid = Grid(GRID.crs, CORNER @ Affine.rotation(turn), *GRID.shape)
+        return open_labels(shapes(tmp_path, drawn, ["a", "b"])).read(grid)
+
+    wholly, partly = map(read, reaching(far))
+    assert set(np.unique(wholly)) == {0, 1}
+    assert (partly == read(reaching(1e5)[1])).all()
+    assert 0 < (partly == 0).mean() < 1
+
+
 def test_points_are_pixels(tmp_path):
     point = shapely.Point(CORNER @ (4.5, 7.5))
     assert np.argwhere(open_labels(shapes(tmp_path, [point])).read(GRID) == 0).tolist() == [[7, 4]]
