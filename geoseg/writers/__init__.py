@@ -19,7 +19,7 @@ class VectorWriter(Protocol):
         """Begin a new layer.
 
         Args:
-            path: a file that does not exist; its stem names the layer.
+            path: a file that does not exist; its stem names the layer, as far as the format allows.
             crs: rasterio CRS, or None for pixel coordinates.
             schema: Arrow schema; the last column is "geometry", as WKB.
             description: one line about how the layer was made.

@@ -54,6 +54,10 @@ class OgrWriter:
         """Options for `pyogrio.write_arrow`."""
         return {}
 
+    def layer_name(self, stem: str) -> str:
+        """The name of the layer in a file with this stem."""
+        return stem
+
     def write(self, batch: pa.RecordBatch, bounds: Any) -> None:
         """Append a batch.
 
@@ -107,7 +111,7 @@ class OgrWriter:
             pyogrio.write_arrow(
                 pa.RecordBatchReader.from_batches(self._schema, self._waiting()),
                 self._path,
-                layer=self._path.stem,
+                layer=self.layer_name(self._path.stem),
                 driver=self.driver,
                 geometry_type=self._geometry_type,
                 # Named, GDAL's geometry column would come with a warning where there is no CRS.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +28,10 @@ _STYLE = """INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_n
     styleQML, styleSLD, useAsDefault, description, owner) SELECT '', '', table_name, column_name, 'classes', ?, '', 1,
     'colours of the classes', '' FROM gpkg_geometry_columns"""
 
+# Punctuation, and the names that the format, SQLite and QGIS keep for themselves.
+_REFUSED = re.compile(r"\A[!-/:-@\[-^`{-~]+\s*")
+_RESERVED = re.compile(r"gpkg|sqlite_|rtree_|layer_styles\Z", re.IGNORECASE)
+
 
 class Writer(OgrWriter):
     """Writes a GeoPackage with one layer, a spatial index and a style."""
@@ -36,6 +41,11 @@ class Writer(OgrWriter):
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
         """The description becomes the layer's."""
         return {"DESCRIPTION": description} if description else {}
+
+    def layer_name(self, stem: str) -> str:
+        """The stem, without what GDAL refuses at the beginning of a table's name, and no name of the format itself."""
+        name = _REFUSED.sub("", stem) or "map"
+        return f"map_{name}" if _RESERVED.match(name) else name
 
     def style(self, classes: list[tuple[int, str, str]]) -> None:
         """Put the style into the file when it is closed."""

@@ -61,6 +61,34 @@ def read(path: Path) -> geopandas.GeoDataFrame:
     return geopandas.read_parquet(path) if path.suffix == ".parquet" else geopandas.read_file(path)
 
 
+@pytest.mark.parametrize(
+    ("stem", "layer"),
+    [
+        ("(1) a", "1) a"),
+        ("[b]", "b]"),
+        ("#x", "x"),
+        ("+x", "x"),
+        (".hid", "hid"),
+        ("- x", "x"),
+        ("##", "map"),
+        ("_a (2)", "_a (2)"),
+        ("föhn #3", "föhn #3"),
+        ("gpkg_a", "map_gpkg_a"),
+        ("SQLite_a", "map_SQLite_a"),
+        ("layer_styles", "map_layer_styles"),
+    ],
+)
+def test_any_name_of_a_geopackage_can_be_written(tmp_path: Path, stem: str, layer: str) -> None:
+    path = tmp_path / f"{stem}.gpkg"
+    writer = vector_writer(path)
+    writer.open(path, UTM, SCHEMA)
+    writer.style([(1, "a", "#ff0000")])
+    writer.write(*batch(0, 2))
+    writer.close()
+    assert pyogrio.list_layers(path)[0][0] == layer
+    assert writer.read_back(path)[0] == 2
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sizes", [(5,), (3, 1, 4)])
 def test_what_goes_in_comes_out(tmp_path: Path, name: str, sizes: tuple[int, ...]) -> None:
