@@ -93,6 +93,9 @@ def read_vector(
     try:
         if head.startswith(b"PAR1"):
             frame = _read_parquet(path, layer, error)
+        elif "!" in str(path.absolute()):
+            # pyogrio takes it for an archive, and what follows for a file of the present folder.
+            raise error(f"{path}: has a '!' in its path, which would lead to another file; rename it")
         elif head.startswith(MAGIC):
             frame = _read_geopackage(path, layer, error)
         else:

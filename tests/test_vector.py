@@ -402,6 +402,15 @@ class TestParquetOfCopies:
         assert len(read_vector(copied(tmp_path / "a.parquet", shapely.Point(1, 2), 1000, 1000))) == 1000
 
 
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb"])
+def test_a_name_that_looks_like_an_archive_leads_nowhere_else(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / f"b{suffix}", CANARY)
+    path = write(tmp_path / f"a{suffix}").rename(tmp_path / f"a!b{suffix}")
+    with pytest.raises(LabelError, match="has a '!' in its path, which would lead to another file; rename it"):
+        read_vector(path)
+
+
 def test_shapes_are_cut_to_what_is_within_reach():
     grid = Grid(None, Affine(1, 0, 0, 0, -1, 0), 10, 10)
     covers = shapely.Polygon([(-1e18, -5), (1e18, -5), (5, 1e18)])

@@ -42,7 +42,14 @@ class OgrWriter:
         description: str = "",
         geometry_type: str = "Polygon",
     ) -> None:
-        """Start the thread that writes."""
+        """Start the thread that writes.
+
+        Raises:
+            OutputError: a path that pyogrio would take for another.
+        """
+        if "!" in str(path.absolute()):
+            # To pyogrio that is an archive, and what follows a file of the present folder, which it would replace.
+            raise OutputError(f"{path.name}: has a '!' in its path, which would lead to another file; choose another")
         self._path, self._schema, self._geometry_type = path, _marked(schema), geometry_type
         self._batches: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None

@@ -89,6 +89,18 @@ def test_any_name_of_a_geopackage_can_be_written(tmp_path: Path, stem: str, laye
     assert writer.read_back(path)[0] == 2
 
 
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".geojson"])
+def test_a_name_that_looks_like_an_archive_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / f"b{suffix}"
+    other.write_text("mine")
+    with pytest.raises(OutputError, match="has a '!' in its path, which would lead to another file"):
+        write(tmp_path / f"a!b{suffix}", (2,))
+    assert other.read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sizes", [(5,), (3, 1, 4)])
 def test_what_goes_in_comes_out(tmp_path: Path, name: str, sizes: tuple[int, ...]) -> None:
