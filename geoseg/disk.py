@@ -11,7 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from geoseg.errors import OutputError, SceneError
+from geoseg.errors import GeosegError, OutputError, SceneError
+from geoseg.vrt import vrt_sources
 
 LOCK = ".geoseg-lock"
 
@@ -86,8 +87,41 @@ def stamp(path: str | Path) -> Stamp:
 
 
 def stamps(paths: Iterable[str | Path]) -> tuple[Stamp, ...]:
-    """Files as they are now, for `refuse_changed` after they were read."""
-    return tuple(map(stamp, paths))
+    """Files as they are now, with all that is read along with them, for `refuse_changed` after they were read."""
+    return tuple(stamp(each) for path in paths for each in (path, *_read_with(path)))
+
+
+def _read_with(path: str | Path) -> list[Path]:
+    """Files that hold a part of what a file says, be they there or not: another program may change them alone.
+
+    The mask of a raster, what a VRT reads from, the table of a shapefile, the latest entries of a GeoPackage. Not what
+    GIS programs write beside what they only look at, overviews and statistics (`.ovr`, `.aux.xml`).
+    """
+    file = Path(path)
+    suffix = file.suffix.lower()
+    if suffix == ".vrt":
+        return [file.with_name(f"{file.name}.msk"), *_behind(file)]
+    if suffix == ".shp":
+        return [file.with_suffix(end) for end in (".dbf", ".shx", ".prj", ".cpg")]
+    if suffix in (".gpkg", ".sqlite"):
+        return [file.with_name(f"{file.name}{end}") for end in ("-wal", "-journal")]
+    if suffix in (".tif", ".tiff"):
+        return [file.with_name(f"{file.name}.msk"), file.with_suffix(".tfw")]
+    return []
+
+
+def _behind(vrt: Path) -> list[Path]:
+    """All files that a VRT reads from, through other VRTs too; those of one that is broken are not known."""
+    pending, found = [vrt], dict.fromkeys([vrt])
+    while pending:
+        one = pending.pop()
+        with suppress(GeosegError, OSError, ValueError):
+            fresh = [
+                source.resolved(one.parent) for source in vrt_sources(one, SceneError) if not source.is_description
+            ]
+            pending += [path for path in fresh if path not in found and path.suffix.lower() == ".vrt"]
+            found |= dict.fromkeys(fresh)
+    return list(found)[1:]
 
 
 def refuse_changed(before: Iterable[Stamp], target: Path) -> None:

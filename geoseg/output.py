@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geoseg.disk import LOCK, Stamp, flush, identity, is_that, locked, refuse_changed, stamp, unwritten
+from geoseg.disk import LOCK, Stamp, flush, identity, is_that, locked, refuse_changed, stamps, unwritten
 from geoseg.errors import ClusterError, DamagedSceneError, OutputError, OutputExistsError, SceneError
 
 logger = logging.getLogger(__name__)
@@ -213,7 +213,12 @@ def fingerprint(options: dict[str, Any], files: Iterable[str | Path]) -> str:
         options: plain values.
         files: paths; those that are not there (URLs) count by name.
     """
-    text = json.dumps([options, [stamp(path) for path in files]], default=str, sort_keys=True)
+    return digest(options, stamps(files))
+
+
+def digest(options: dict[str, Any], sources: Iterable[Stamp]) -> str:
+    """The same of files as they were when their stamps were taken."""
+    text = json.dumps([options, list(sources)], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

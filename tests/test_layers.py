@@ -12,7 +12,8 @@ ROOT = Path(geoseg.__file__).parent
 # Lowest first. Modules of one layer do not know each other, but for those of one folder.
 LAYERS = (
     ("errors", "__init__"),
-    ("registry", "documents", "grid", "progress", "disk", "vrt", "units", "compiled", "helpers", "names", "table"),
+    ("registry", "documents", "grid", "progress", "vrt", "units", "compiled", "helpers", "names", "table"),
+    ("disk",),
     ("output", "limits"),
     ("legend", "raster", "device", "geopackages", "parquet"),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),

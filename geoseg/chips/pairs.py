@@ -74,6 +74,18 @@ def open_pairs(scenes: Words, labels: LabelPaths, **options: Unpack[InputOptions
     return [LabelledScene(*parts) for parts in zip(sources, opened, found, fields, strict=True)]
 
 
+def files_of(scenes: Words, labels: LabelPaths, **options: Unpack[InputOptions]) -> list[str]:
+    """All files that `open_pairs` reads, scenes first; a file of labels for several scenes once.
+
+    Raises:
+        GeosegError: there are none.
+    """
+    sources = find_sources(scenes, **reading(options))
+    return [file for source in sources for file in source.files] + [
+        *dict.fromkeys(map(str, _label_files(labels, sources)))
+    ]
+
+
 def reading(options: InputOptions) -> ReadOptions:
     """Those of the options that say how scenes are read."""
     known = ReadOptions.__annotations__

@@ -21,14 +21,14 @@ from geoseg.chips.footprints import chip_frame
 from geoseg.chips.index import FORMAT, SIZES, check_leaks, count_columns, leaking_pairs, write_index
 from geoseg.chips.journal import Journal
 from geoseg.chips.layout import ChipPlan, plan_chips
-from geoseg.chips.pairs import InputOptions, LabelledScene, LabelPaths, labelling, open_pairs
+from geoseg.chips.pairs import InputOptions, LabelledScene, LabelPaths, files_of, labelling, open_pairs
 from geoseg.chips.result import TileResult
 from geoseg.chips.split import Division, Folds, Shares, Windows
 from geoseg.chips.strips import Task, make_tasks
 from geoseg.chips.work import Workers, workers
 from geoseg.disk import Stamp, stamps
 from geoseg.errors import ChipError, OptionError, require_seed
-from geoseg.output import fingerprint, new_output, refuse_existing
+from geoseg.output import digest, new_output, refuse_existing
 from geoseg.readers import Words
 from geoseg.registry import suggestion
 from geoseg.statistics import BandStatistics
@@ -135,8 +135,9 @@ def tile(
     division = settings.division
     if not dry_run:
         refuse_existing(output, overwrite)
+    # Before anything is opened: what was read is at most as old as this.
+    sources = stamps([*files_of(scenes, labels, **inputs), *([settings.areas] if settings.areas else [])])
     pairs = open_pairs(scenes, labels, **inputs)
-    sources = stamps(_files(pairs, settings))
     drawn = read_areas(areas, area_column) if areas is not None else None
     with workers(pairs, jobs) as crew:
         plan = plan_chips(
@@ -173,7 +174,7 @@ class _Job:
         """What makes two runs the same work."""
         legend = self.pairs[0].labels.legend.to_dict()
         same = {"version": __version__, "format": FORMAT, "legend": legend} | self._options() | self._origin()
-        return fingerprint(same, _files(self.pairs, self.settings))
+        return digest(same, self.sources)
 
     def make(self, crew: Workers[list[LabelledScene]], overwrite: bool) -> gpd.GeoDataFrame:
         """Make the chip folder, and return its index."""
@@ -257,7 +258,7 @@ class _Job:
             "statistics": _statistics(cuts, self.plan.names, self.settings.folds),
             "options": self._options(),
             **self._origin(),
-            "fingerprint": fingerprint({}, _files(self.pairs, self.settings)),
+            "fingerprint": digest({}, self.sources),
         }
 
     def result(self, frame: gpd.GeoDataFrame, *, dry_run: bool) -> TileResult:
@@ -294,13 +295,6 @@ class _Job:
                     f"{self.pairs[0].labels.path}: no {name} chip has labels on valid pixels of its own ground; label "
                     f"more places, give {name} no share with --split, or use scenes that overlap less"
                 )
-
-
-def _files(pairs: list[LabelledScene], settings: Settings) -> list[str]:
-    """All that is read."""
-    labels = dict.fromkeys(str(pair.labels.path) for pair in pairs)
-    files = [file for pair in pairs for file in pair.source.files] + list(labels)
-    return files + ([settings.areas] if settings.areas else [])
 
 
 def _cut(pairs: list[LabelledScene], task: Task, *, rules: Rules, journal: Journal | None) -> Cut:

@@ -18,7 +18,7 @@ from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import BandMismatchError, OptionError
 from geoseg.grid import Grid, WindowGrid
 from geoseg.model import Model, ModelSpec, load_model, read_spec
-from geoseg.output import fingerprint, unfinished
+from geoseg.output import digest, unfinished
 from geoseg.prediction.budget import for_windows
 from geoseg.prediction.context import Context, GlobalContext, choose_context, scene_mean, settled
 from geoseg.prediction.crf_options import CrfOptions
@@ -149,6 +149,9 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     if not isinstance(scene, Scene):
         reading = spec.reading(reading)
     opened, files = _open(scene, outputs, reading)
+    sources: tuple[Stamp, ...] = ()
+    if files and not isinstance(model, Model):  # before the network is loaded, which takes seconds
+        sources = stamps([model, *files, *([settings.aoi] if settings.aoi else [])])
     as_it_is = opened
     if settings.dst_crs is not None:
         opened = reprojected(opened, settings.dst_crs, reading.get("resampling") or "bilinear")
@@ -171,12 +174,9 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
         "crf": asdict(settings.crf) if settings.crf else None,
     } | ({"global_context": context} if spec.reach is None else {})
     key: str | None = None
-    sources: tuple[Stamp, ...] = ()
-    if files and not isinstance(model, Model):
-        read: list[str | Path] = [model, *files, *([settings.aoi] if settings.aoi else [])]
-        sources = stamps(read)
+    if sources:
         further = {"further": bool(outputs.further), "version": __version__}
-        key = fingerprint(named | chosen | {"asked": asdict(settings) | dict(reading) | further}, read)
+        key = digest(named | chosen | {"asked": asdict(settings) | dict(reading) | further}, sources)
     begun = given.layout if given else _noted(unfinished(outputs.classes, key, WINDOWS), opened.grid, spec.stride)
     job, largest = _job(opened, places, runtime, settings, begun)
     mean = None

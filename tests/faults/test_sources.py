@@ -1,16 +1,21 @@
 """Files that somebody changes, replaces or takes away while geoseg reads them."""
 
 import os
+import re
 import shutil
 import threading
 
 import pytest
 import rasterio
+import rasterio.shutil
 
 import geoseg
-from faults.conftest import hidden_of, wait_for
+from faults.conftest import files_in, hidden_of, wait_for
 from geoseg.assessment import evaluate, sample
+from geoseg.chips import tiler
+from geoseg.disk import refuse_changed, stamps
 from geoseg.errors import GeosegError, SceneError
+from geoseg.output import fingerprint
 from geoseg.training import fit
 from geoseg.vectors import vectorize
 from geoseg.viewing import view
@@ -146,3 +151,62 @@ def test_chips_that_are_cut_anew_while_they_are_learned_from_make_no_model(input
         geoseg.train(chips, output, resume=True, **small)
     geoseg.train(chips, output, overwrite=True, **small)
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+VRT = """<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>
+<SourceFilename relativeToVRT="1">{}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"""
+
+
+@pytest.mark.parametrize(("name", "part"), [
+    ("l.shp", "l.dbf"), ("l.shp", "l.prj"), ("l.gpkg", "l.gpkg-wal"), ("s.tif", "s.tif.msk"), ("s.tif", "s.tfw"),
+    ("one.vrt", "s.tif"), ("two.vrt", "s.tif"), ("two.vrt", "one.vrt"),
+])  # fmt: skip
+@pytest.mark.parametrize("is_there", [True, False], ids=["changes", "appears"])
+def test_what_is_read_along_with_a_file_counts_as_a_part_of_it(tmp_path, name, part, is_there):
+    texts = {"one.vrt": VRT.format("s.tif"), "two.vrt": VRT.format("one.vrt")}
+    for each in {name, "one.vrt", *([part] if is_there else [])}:
+        (tmp_path / each).write_text(texts.get(each, "before"))
+    if not is_there:
+        (tmp_path / part).unlink(missing_ok=True)
+        if part == "one.vrt":
+            pytest.skip("without it nobody knows what it would name")
+    before, key = stamps([tmp_path / name]), fingerprint({}, [tmp_path / name])
+    refuse_changed(before, tmp_path / "map.tif")
+    assert fingerprint({}, [tmp_path / name]) == key
+    (tmp_path / part).write_text(texts.get(part, "") + " after")
+    with pytest.raises(SceneError, match=rf"{re.escape(part)}: was changed while it was read"):
+        refuse_changed(before, tmp_path / "map.tif")
+    assert fingerprint({}, [tmp_path / name]) != key
+
+
+def test_a_scene_behind_a_vrt_that_is_written_to_makes_no_map(inputs, tmp_path):
+    source, vrt, output = tmp_path / "source.tif", tmp_path / "scene.vrt", tmp_path / "map.tif"
+    shutil.copy(inputs.scene, source)
+    with rasterio.open(source) as dataset:
+        rasterio.shutil.copy(dataset, vrt, driver="VRT")
+    thread = meanwhile(output, lambda: os.utime(source, (1, 1)))
+    with pytest.raises(SceneError, match=r"source\.tif: was changed while it was read"):
+        work_on("predict", inputs, vrt, output)
+    thread.join()
+    assert not output.exists()
+
+
+def test_labels_that_change_while_they_are_counted_leave_nothing_to_go_on_from(inputs, tmp_path, monkeypatch):
+    """What was read belongs to the labels as they were, not as they are when the cutting begins."""
+    labels, chips = tmp_path / "labels.tif", tmp_path / "chips"
+    shutil.copy(inputs.labels, labels)
+    count = tiler.count_cells
+
+    def changing(*args):
+        found = count(*args)
+        with rasterio.open(labels, "r+") as dataset:
+            dataset.write(dataset.read()[:, ::-1])
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tiler, "count_cells", changing)
+        with pytest.raises(SceneError, match=r"labels\.tif: was changed"):
+            geoseg.tile(inputs.scene, labels, chips, chip_size=32)
+    geoseg.tile(inputs.scene, labels, chips, chip_size=32)
+    geoseg.tile(inputs.scene, labels, tmp_path / "anew", chip_size=32)
+    assert files_in(chips) == files_in(tmp_path / "anew")
