@@ -64,7 +64,10 @@ def done_block(task: BlockTask) -> BlockResult | None:
     """The result of a block that is kept on disk and whole, None where there is none."""
     note = read_note(task.path.with_suffix(".json"))
     try:
-        if note is None or note["sums"] != [_sum(task.path.with_suffix(suffix)) for suffix in _suffixes(task.recipe)]:
+        # Blocks of another size have the same numbers.
+        if note is None or note["window"] != _corners(task):
+            return None
+        if note["sums"] != [_sum(task.path.with_suffix(suffix)) for suffix in _suffixes(task.recipe)]:
             return None
         return checked(BlockResult, note["result"])
     except (OSError, *UNSOUND):
@@ -255,6 +258,10 @@ def _suffixes(recipe: Recipe) -> tuple[str, ...]:
     return (".npy", ".sure.npy") if recipe.confidence else (".npy",)
 
 
+def _corners(task: BlockTask) -> list[int]:
+    return [int(value) for value in task.window.flatten()]
+
+
 def _keep(
     task: BlockTask, labels: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8] | None, result: BlockResult
 ) -> None:
@@ -271,7 +278,8 @@ def _keep(
             fresh.replace(path)
         note = task.path.with_suffix(".json")
         fresh = note.with_name(note.name + ".new")
-        fresh.write_text(json.dumps({"sums": sums, "result": asdict(result)}), encoding="utf-8")
+        known = {"window": _corners(task), "sums": sums, "result": asdict(result)}
+        fresh.write_text(json.dumps(known), encoding="utf-8")
         flush(fresh)
         fresh.replace(note)
     except OSError as error:

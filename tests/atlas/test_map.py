@@ -12,7 +12,15 @@ import shapely
 from atlas.conftest import SMALL, pixels, rectangles, scene
 
 import geoseg
-from geoseg.errors import BandMismatchError, ClusterError, OptionError, OutputExistsError, RegionError, SceneError
+from geoseg.errors import (
+    BandMismatchError,
+    ClusterError,
+    OptionError,
+    OutputError,
+    OutputExistsError,
+    RegionError,
+    SceneError,
+)
 
 
 @pytest.fixture
@@ -102,6 +110,22 @@ def test_a_scene_that_changes_while_it_is_mapped_makes_no_map(make, scenes, tmp_
     assert make(regions, scenes, polygons=False)["state"].tolist() == ["done"]
     # What the first try had made is of no use to anybody.
     assert sorted(path.name for path in (tmp_path / "atlas").iterdir() if path.name.startswith(".")) == []
+
+
+def unfinished(task):
+    raise OutputError("the disk is full")
+
+
+def test_blocks_of_another_size_are_not_taken_for_those_of_this_run(make, scenes, tmp_path, monkeypatch):
+    wide = rectangles(tmp_path / "wide.gpkg", {"wide": (0, 0, 150, 400)})
+    options = {"polygons": False, "retries": 0}
+    with monkeypatch.context() as patch:
+        patch.setattr("geoseg.atlas.map.finish_region", unfinished)
+        assert list(make(wide, scenes, "other", block=288, **options)["state"]) == ["failed"]
+    other = make(wide, scenes, "other", block=192, **options)
+    assert list(other["state"]) == ["done"], list(other["why"])
+    whole = make(wide, scenes, "whole", **options)
+    assert (pixels(tmp_path / "other", other)[0] == pixels(tmp_path / "whole", whole)[0]).all()
 
 
 def test_what_runs_that_were_killed_left_of_finished_regions_is_swept(own, make, quarters, scenes, tmp_path):
