@@ -20,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.disk import LOCK, Stamp, flush, identity, is_that, locked, refuse_changed, stamps, unwritten
+from geoseg.documents import UNSOUND, parse_json, read_document
 from geoseg.errors import ClusterError, DamagedSceneError, OutputError, OutputExistsError, SceneError
 
 logger = logging.getLogger(__name__)
 
 MARKER = "geoseg-files.txt"
 """A folder that geoseg made holds a file of this name, which lists its files; only such folders are ever replaced."""
+
+_MOST_OF_RECORD = 100_000
+"""Bytes of what is written down of an output: its key, and the files that take their names together."""
 
 _SCRATCH, _KEY, _RECORD = ".geoseg-scratch", ".geoseg-key", ".geoseg-record"
 
@@ -226,20 +230,26 @@ def unfinished(target: Path, key: str | None, name: str) -> Path | None:
     """A scratch file that a stopped run of the same work left beside an output, None where there is no such run."""
     workspace = Workspace.of(target)
     path = workspace.folder / _KEY
-    if key is None or not path.is_file() or path.read_text(encoding="utf-8") != key:
-        return None
-    return workspace.scratch_path(name)
+    return workspace.scratch_path(name) if key is not None and _text_of(path) == key else None
 
 
 def _begin(folder: Path, key: str | None) -> None:
     """Empty the folder, unless it holds what an earlier run of the same work made."""
     path = folder / _KEY
-    if key is None or not path.is_file() or path.read_text(encoding="utf-8") != key:
+    if key is None or _text_of(path) != key:
         if key is not None and path.is_file():
             logger.warning("%s: an earlier run stopped here with other options or files; beginning anew", folder)
         _clear(folder)
     if key is not None:
         path.write_text(key, encoding="utf-8")
+
+
+def _text_of(path: Path) -> str | None:
+    """What a small file in the hidden folder says; None where there is none, or none that geoseg wrote."""
+    try:
+        return read_document(path, _MOST_OF_RECORD)
+    except (OSError, ValueError):
+        return None
 
 
 def refuse_foreign(folder: Path) -> None:
@@ -248,8 +258,9 @@ def refuse_foreign(folder: Path) -> None:
     Raises:
         OutputExistsError: names the first such file.
     """
-    marker = folder / MARKER
-    made = set(marker.read_text(encoding="utf-8").splitlines()) if marker.is_file() else set()
+    marker, made = folder / MARKER, set[str]()
+    with suppress(OSError, UnicodeError):
+        made = set(marker.read_text(encoding="utf-8").splitlines()) if marker.is_file() else made
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     foreign = sorted(found - made - {MARKER})
     if foreign:
@@ -390,9 +401,10 @@ def _record(workspace: Workspace, made: list[Path]) -> None:
 def _published(workspace: Workspace) -> list[str]:
     """Names that an earlier run, which was killed then, had given to its files."""
     try:
-        record = json.loads((workspace.folder / _RECORD).read_text(encoding="utf-8"))
-        return [name for name, known in record.items() if is_that(workspace.target.parent / name, known)]
-    except (OSError, ValueError, AttributeError):
+        record = parse_json(read_document(workspace.folder / _RECORD, _MOST_OF_RECORD))
+        names = [name for name in record if Path(name).name == name]
+        return [name for name in names if is_that(workspace.target.parent / name, record[name])]
+    except (OSError, *UNSOUND):
         return []
 
 

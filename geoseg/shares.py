@@ -17,6 +17,9 @@ from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
 
 NAME = "confidence"
 
+_SLACK = 1e-3
+"""How far beyond 0 and 1 rounding may lead."""
+
 
 def read_window(dataset: Any, path: Path, band: int, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """Values (rows, cols) of a window and where they are valid.
@@ -47,7 +50,7 @@ class Shares:
         Raises:
             MapError: missing, broken, or on another grid.
         """
-        self.path = path
+        self.path, self._what = path, what
         self._dataset = open_raster(path, error=MapError)
         self._bands = choose(self._dataset)
         own = Grid(self._dataset.crs, self._dataset.transform, self._dataset.height, self._dataset.width)
@@ -59,7 +62,11 @@ class Shares:
         self.step = max(abs(self._dataset.scales[band - 1]) for band in self._bands) if whole else 0.0
 
     def read(self, window: Window) -> npt.NDArray[np.float32]:
-        """(bands, rows, cols) of a window, NaN where there is none."""
+        """(bands, rows, cols) of a window, NaN where there is none.
+
+        Raises:
+            MapError: damaged there, or not between 0 and 1.
+        """
         return np.stack([self._band(band, window) for band in self._bands])
 
     def close(self) -> None:
@@ -73,6 +80,13 @@ class Shares:
         if (scale, offset) != (1.0, 0.0):
             result = result * np.float32(scale) + np.float32(offset)
         result[~valid] = np.nan
+        known = result[np.isfinite(result)]
+        odd = known[(known < -_SLACK) | (known > 1 + _SLACK)]
+        if odd.size:
+            raise MapError(
+                f"{self.path}: holds {odd[0]:g}, and {self._what} of a map lies between 0 and 1; give what geoseg "
+                "predict made, or a raster whose scale says so"
+            )
         return result
 
 

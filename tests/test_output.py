@@ -385,3 +385,26 @@ def test_permissions_follow_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("name", [".geoseg-record", ".geoseg-key"])
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 90_000, b'["a.txt"]', b'{"../x": [1]}', b"3", b" " * 200_000],
+                         ids=["no text", "deep", "a list", "elsewhere", "a number", "long"])  # fmt: skip
+def test_notes_that_no_run_wrote_are_none(tmp_path, name, content):
+    hidden, elsewhere = tmp_path / ".a.txt.partial", tmp_path.parent / "x"
+    hidden.mkdir()
+    (hidden / name).write_bytes(content)
+    elsewhere.write_text("precious")
+    with new_output(tmp_path / "a.txt", key="k") as workspace:
+        workspace.main.write_text("whole")
+    assert leftovers(tmp_path) == ["a.txt"]
+    assert elsewhere.read_text() == "precious"
+
+
+def test_a_list_of_files_that_is_no_text_lists_none(tmp_path):
+    target = tmp_path / "chips"
+    target.mkdir()
+    (target / MARKER).write_bytes(b"\xff\xfe")
+    (target / "mine").touch()
+    with pytest.raises(OutputExistsError, match="mine, which geoseg did not make"), new_output(target, overwrite=True):
+        pytest.fail("no work may begin")

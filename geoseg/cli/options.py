@@ -74,6 +74,9 @@ class Command(click.Command):
             _say(f"Stopped; {self._again}")
             ctx.exit(130)
         except (MemoryError, ImportError, OSError, RuntimeError, SystemError) as error:
+            if not debug and _is_here_gone():
+                _say("Error: the folder that this was started in is gone, so no name leads anywhere; go to another")
+                ctx.exit(1)
             if debug or not _is_want_of_memory(error):
                 raise
             reason = next(iter(str(error).split("\n")), "").strip() or "nothing was left"
@@ -93,6 +96,14 @@ def _is_want_of_memory(error: BaseException) -> bool:
     words = ("failed to map segment", "allocate memory", "not enough memory", "out of memory", "can't start new thread")
     known = isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
     return known or (_address_space() is not None and _came_of_import(error))
+
+
+def _is_here_gone() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def _fit_address_space() -> None:
@@ -206,8 +217,20 @@ def command(*args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], click.C
 
 
 def tell(result: Any, as_json: bool) -> None:
-    """Print a result on stdout: its text, or with --json one JSON object of its fields."""
-    click.echo(json.dumps(_plain(dataclasses.asdict(result)), default=str) if as_json else str(result))
+    """Print a result on stdout: its text, or with --json one JSON object of its fields.
+
+    Raises:
+        GeosegError: it cannot be printed.
+    """
+    text = json.dumps(_plain(dataclasses.asdict(result)), default=str) if as_json else str(result)
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise  # whoever listened has heard enough
+    except OSError as error:
+        raise GeosegError(
+            f"the result cannot be printed: {error.strerror}; what was to be made is made, only the telling failed"
+        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
+from rasterio.windows import Window
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from geoseg.assessment.calibration import CalibrationTally, calibration
@@ -113,3 +114,11 @@ def test_rasters_that_do_not_fit_are_named(tmp_path: Path) -> None:
         open_probabilities(other, grid_of(2, 2), LEGEND)
     with pytest.raises(MapError, match="has 3 bands and none called 'confidence'"):
         open_confidence(other, grid_of(2, 2))
+
+
+@pytest.mark.parametrize("value", [7.0, 1.2, -0.1])
+def test_values_that_are_no_shares_are_refused(tmp_path: Path, value: float) -> None:
+    """A map of classes for a confidence, or one in percent, would give figures without sense."""
+    shares = open_confidence(write(tmp_path / "c.tif", np.array([[[0.5, value, np.nan]]])), grid_of(1, 3))
+    with pytest.raises(MapError, match=rf"c\.tif: holds {value:g}, and the confidence of a map lies between 0 and 1"):
+        shares.read(Window(0, 0, 3, 1))

@@ -3,13 +3,14 @@
 import os
 import resource
 import signal
+import subprocess
 import sys
 from importlib import import_module
 
 import pytest
 from click.testing import CliRunner
 
-from faults.conftest import files_in, output_of, started, words_of
+from faults.conftest import COMMAND, files_in, output_of, started, words_of
 from geoseg.cli import main
 from geoseg.cli.options import command
 
@@ -122,3 +123,26 @@ def test_a_library_that_cannot_be_loaded_where_memory_is_limited_is_want_of_memo
         1, "Error: out of memory: operator nms does not exist; use smaller windows or chips, or raise the limit of "
         "what may be addressed (ulimit -v)\n",
     )  # fmt: skip
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is full")  # noqa: PTH110
+def test_a_result_that_cannot_be_printed_is_said(inputs, tmp_path):
+    words = words_of("vectorize", inputs, tmp_path / "map.gpkg")
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run([*COMMAND, *map(str, words)], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "Error: the result cannot be printed: No space left on device; what was to be made is"
+    )
+    assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "map.gpkg").exists()
+
+
+def test_a_folder_to_start_in_that_is_gone_is_said(inputs, tmp_path):
+    words = [str(word) for word in words_of("vectorize", inputs, "map.gpkg")]
+    code = f"import os; os.rmdir(os.getcwd()); from geoseg.cli import main; main({words})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: the folder that this was started in is gone, so no name leads anywhere; go to another\n"
+    )
