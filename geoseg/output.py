@@ -94,6 +94,8 @@ def refuse_existing(target: Path, overwrite: bool, beside: tuple[str, ...] = ())
         os.fspath(target).encode("utf-8")
     except UnicodeEncodeError as error:
         raise OutputError(f"{target!r}: the name is not valid text (UTF-8); choose another name") from error
+    if "\0" in os.fspath(target):
+        raise OutputError(f"{os.fspath(target)!r}: no file can have this name; choose another name")
     there = os.path.lexists(target)
     if there and not overwrite:
         tidy(target)

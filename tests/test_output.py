@@ -387,6 +387,11 @@ def test_permissions_follow_the_umask(tmp_path):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
 
 
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="no file can have this name"), new_output(tmp_path / "a\0.txt"):
+        pytest.fail("no work may begin")
+
+
 @pytest.mark.parametrize("name", [".geoseg-record", ".geoseg-key"])
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 90_000, b'["a.txt"]', b'{"../x": [1]}', b"3", b" " * 200_000],
                          ids=["no text", "deep", "a list", "elsewhere", "a number", "long"])  # fmt: skip
