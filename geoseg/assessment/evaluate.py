@@ -210,7 +210,7 @@ def _evaluate(candidates: list[list[Pair]], asked: _Asked) -> EvaluateResult:
 
 def _sources(candidates: list[list[Pair]], asked: _Asked) -> tuple[Stamp, ...]:
     """The files that are read, as they are now."""
-    further = asked.options.by, asked.options.samples, asked.legend
+    further = asked.options.by, asked.options.samples, asked.legend, asked.curves, asked.model
     return stamps(
         [*(file for pairs in candidates for pair in pairs for file in pair.files), *(one for one in further if one)]
     )

@@ -85,7 +85,8 @@ def view(
     words = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     target = Path(output)
     _refuse_unfit(words, target, longest)
-    with new_output(target, overwrite=overwrite, sources=stamps(files_of(words))) as workspace:
+    sources = stamps([*files_of(words), *([legend] if legend is not None else [])])
+    with new_output(target, overwrite=overwrite, sources=sources) as workspace:
         wanted = Wanted(bands, None if legend is None else read_legend(Path(legend)), class_field, longest)
         found = sorted(find(words, wanted), key=lambda one: _ORDER.index(one.kind))
         if len(found) > MOST_LAYERS:
