@@ -263,7 +263,8 @@ def refuse_foreign(folder: Path) -> None:
     marker, made = folder / MARKER, set[str]()
     with suppress(OSError, UnicodeError):
         made = set(marker.read_text(encoding="utf-8").splitlines()) if marker.is_file() else made
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    inside = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    found = {path.relative_to(folder).as_posix() for path in inside}
     foreign = sorted(found - made - {MARKER})
     if foreign:
         raise OutputExistsError(

@@ -313,7 +313,10 @@ def test_a_file_that_someone_put_into_our_folder_is_kept(tmp_path):
     (target / "my_notes.txt").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"my_notes\.txt"), new_output(target, overwrite=True):
         pytest.fail("no work may begin")
-    assert (target / "my_notes.txt").exists()
+    (target / "my_notes.txt").rename(tmp_path / "my_notes.txt")
+    (target / "my_link").symlink_to(tmp_path)
+    with pytest.raises(OutputExistsError, match="my_link"), new_output(target, overwrite=True):
+        pytest.fail("no work may begin")
 
 
 def test_a_file_that_someone_puts_into_our_folder_during_the_work_is_kept(tmp_path):
