@@ -47,6 +47,7 @@ _threads: int | None = None
 _limits = Limits()
 
 # What a file's first bytes say it is. A VRT named scene.tif would otherwise open as a VRT and read any file it names.
+# HDF5, and with it netCDF-4, is not among them: its pixels can lie in any other file that it names.
 _MAGIC = (
     (b"II*\0", "GTiff"),
     (b"MM\0*", "GTiff"),
@@ -57,10 +58,11 @@ _MAGIC = (
     (b"\x89PNG", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
     (b"EHFA_HEADER", "HFA"),
-    (b"\x89HDF\r\n\x1a\n", "netCDF"),
     (b"CDF\x01", "netCDF"),
     (b"CDF\x02", "netCDF"),
 )
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 # Of a remote file only the name is known; nothing but these is tried, least of all what points to other files.
 _REMOTE = {".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".png": "PNG", ".jpg": "JPEG", ".img": "HFA"}
@@ -202,7 +204,7 @@ def is_raster(path: str | Path) -> bool:
             head = file.read(16)
     except (OSError, ValueError):
         return False
-    return any(head.startswith(magic) for magic, _ in _MAGIC) or str(path).lower().endswith(".vrt")
+    return head.startswith((_HDF5, *(magic for magic, _ in _MAGIC))) or str(path).lower().endswith(".vrt")
 
 
 def first_line(error: BaseException) -> str:
@@ -322,9 +324,15 @@ def _drivers(path: str, error: type[GeosegError], limits: Limits) -> tuple[str, 
         return ("VRT",)
     if limits.drivers:
         return limits.drivers
+    if head.startswith(_HDF5):
+        raise error(
+            f"{path}: is HDF5 or netCDF-4, which can name any other file to read pixels from; give --allow-driver "
+            "netCDF (or HDF5) if you trust it, or convert it with 'gdal_translate IN OUT.tif'"
+        )
     raise error(
         f"{path}: is not a raster that geoseg reads{_what(head)}; it takes GeoTIFF, COG, JPEG 2000, VRT, PNG and "
-        "netCDF; name another driver of GDAL with --allow-driver, or convert it with 'gdal_translate IN OUT.tif'"
+        "classic netCDF; name another driver of GDAL with --allow-driver, or convert it with 'gdal_translate IN "
+        "OUT.tif'"
     )
 
 

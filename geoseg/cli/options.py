@@ -288,7 +288,8 @@ def _limits(exposed: bool) -> tuple[Callable[..., Any], ...]:
     return (
         click.option(
             "--allow-driver", callback=_note_limit, expose_value=exposed, metavar="NAMES",
-            help="Drivers of GDAL, such as ENVI, that may open what is no GeoTIFF, JPEG 2000, VRT, PNG or netCDF.",
+            help="Drivers of GDAL, such as ENVI, that may open what is no GeoTIFF, JPEG 2000, VRT or PNG, "
+            "and netCDF for HDF5 and netCDF-4 that you trust.",
         ),
         click.option(
             "--max-pixels", type=click.IntRange(min=1), callback=_note_limit, expose_value=exposed, metavar="N",

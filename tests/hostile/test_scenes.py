@@ -14,6 +14,7 @@ from hostile.conftest import scene_values, write
 from hostile.tiffs import PLACED, bomb, picture, write_tiff
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
+from rasterio.shutil import copy
 
 from geoseg.model import load_model, write_model
 
@@ -233,6 +234,26 @@ def test_drivers_can_be_allowed(world):
     assert found["facts"]["size"] == "72 rows x 80 columns"
     world.refuses("info", scene, "--allow-driver", "ENVY", names="ENVY", says="did you mean 'ENVI'")
     world.refuses("info", scene, "--allow-driver", "VRT", names="VRT", says="cannot be allowed")
+
+
+@pytest.mark.parametrize("name", ["odd.nc", "odd.tif"])
+def test_hdf5_is_opened_only_when_it_is_allowed(world, name):
+    """Its pixels can lie in any file that it names."""
+    made = world.inputs / "made.nc"
+    copy(write(world.inputs / "one.tif", scene_values(bands=1)), made, driver="netCDF", FORMAT="NC4")
+    scene = made.rename(world.inputs / name)
+    assert scene.read_bytes().startswith(b"\x89HDF")
+    both_refuse(world, scene, "is HDF5 or netCDF-4, which can name any other file")
+    world.refuses(*world.tile(world.scene, scene), names=name, says="--allow-driver netCDF")
+    found = json.loads(world.works("info", scene, "--allow-driver", "netCDF", "--json").stdout)
+    assert found["facts"]["size"] == "72 rows x 80 columns"
+
+
+def test_classic_netcdf_is_opened(world):
+    scene = world.inputs / "scene.nc"
+    copy(write(world.inputs / "one.tif", scene_values(bands=1)), scene, driver="netCDF", FORMAT="NC")
+    assert scene.read_bytes().startswith(b"CDF")
+    world.works("info", scene)
 
 
 def test_the_rule_of_nodata_can_be_chosen_and_a_model_keeps_its_own(world):

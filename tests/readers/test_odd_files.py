@@ -197,7 +197,9 @@ def judge(got, expected, names):
 
 @pytest.mark.parametrize("name", marked(EXPECTED))
 def test_a_file_works_or_is_refused(name, real_scenes, tmp_path):
-    judge(outcome(real_scenes / "odd" / name, tmp_path), EXPECTED[name], [name])
+    # Both are netCDF-4, which can name other files.
+    reading = {"allow_driver": ("netCDF",)} if name.endswith(".nc") else {}
+    judge(outcome(real_scenes / "odd" / name, tmp_path, **reading), EXPECTED[name], [name])
 
 
 @pytest.mark.parametrize("name", marked(JOINED))
