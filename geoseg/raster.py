@@ -145,6 +145,7 @@ def open_raster(
     dataset = _opened(path, drivers, error)
     try:
         limits.require(dataset, path, error)
+        _check_inside(dataset, path, error, allow_remote)
     except GeosegError:
         dataset.close()
         raise
@@ -266,7 +267,7 @@ def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool, lim
             seen.add(target)
             _check_beside(str(target), error, allow_remote)
             status = target.stat()
-            fault = _fault(target, status.st_mtime_ns, status.st_size, drivers, limits)
+            fault = _fault(target, status.st_mtime_ns, status.st_size, drivers, limits, allow_remote)
             if fault:
                 raise error(f"{path}: names a source that cannot be read: {fault}")
 
@@ -274,22 +275,46 @@ def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool, lim
 def _check_beside(path: str, error: type[GeosegError], allow_remote: bool) -> None:
     """Refuse what stands beside a raster under its name and would make GDAL open something else.
 
-    Overviews and masks are opened by their content: one that is a VRT reads whatever it names.
+    Overviews and masks are opened by their content: one that is a VRT reads whatever it names. GDAL looks for them in
+    small letters and in capitals.
     """
-    for beside in (f"{path}.ovr", f"{path}.msk"):
+    for beside in (f"{path}{ending}" for ending in (".ovr", ".OVR", ".msk", ".MSK")):
         if os.path.lexists(beside):
             if _drivers(beside, error, Limits()) != ("GTiff",):
                 raise error(f"{beside}: is not the GeoTIFF that its name says, so {path} is not read; remove it")
             _check_beside(beside, error, allow_remote)
-    notes = Path(f"{path}.aux.xml")
-    if allow_remote or not os.path.lexists(notes):
+            _check_sound(beside, path, error, allow_remote)
+    for notes in (Path(f"{path}.aux.xml"), Path(f"{path}.AUX.XML")):
+        if allow_remote or not os.path.lexists(notes):
+            continue
+        if not notes.is_file() or notes.stat().st_size > MAX_BYTES or leads_elsewhere(notes.read_bytes()):
+            raise error(f"{notes}: names other files to be opened with {path}; remove it, or give --allow-remote")
+
+
+def _check_sound(beside: str, path: str, error: type[GeosegError], allow_remote: bool) -> None:
+    """Refuse overviews or a mask that the GeoTIFF driver cannot open: GDAL would go on to the next driver."""
+    status = Path(beside).stat()
+    fault = _fault(Path(beside), status.st_mtime_ns, status.st_size, ("GTiff",), Limits(), allow_remote)
+    if fault:
+        raise error(f"{path}: what lies beside it cannot be read: {fault}; remove {beside}")
+
+
+def _check_inside(
+    dataset: rasterio.DatasetReader, path: str | Path, error: type[GeosegError], allow_remote: bool
+) -> None:
+    """Refuse a raster whose own tags send GDAL to another file for its overviews."""
+    # What a VRT names in them was looked at before it was opened.
+    if allow_remote or dataset.driver == "VRT":
         return
-    if not notes.is_file() or notes.stat().st_size > MAX_BYTES or leads_elsewhere(notes.read_bytes()):
-        raise error(f"{notes}: names other files to be opened with {path}; remove it, or give --allow-remote")
+    if any(key.upper() == "OVERVIEW_FILE" for key in dataset.tags(ns="OVERVIEWS")):
+        raise error(
+            f"{path}: its tags name another file as its overviews; write it anew with 'gdal_translate -nomd', or give "
+            "--allow-remote if you trust it"
+        )
 
 
 @lru_cache(maxsize=10_000)
-def _fault(path: Path, mtime_ns: int, size: int, drivers: tuple[str, ...], limits: Limits) -> str:
+def _fault(path: Path, mtime_ns: int, size: int, drivers: tuple[str, ...], limits: Limits, allow_remote: bool) -> str:
     """What is wrong with a file that a VRT names: broken or beyond the limits; empty for nothing.
 
     Remembered for a file as it is now (`mtime_ns`, `size`): each thread opens the VRT again.
@@ -297,6 +322,7 @@ def _fault(path: Path, mtime_ns: int, size: int, drivers: tuple[str, ...], limit
     try:
         with _opened(path, drivers, SceneError) as dataset:
             limits.require(dataset, path, SceneError)
+            _check_inside(dataset, path, SceneError, allow_remote)
     except SceneError as error:
         return str(error)
     return ""

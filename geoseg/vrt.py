@@ -55,12 +55,18 @@ def vrt_sources(path: Path, error: type[GeosegError]) -> list[VrtSource]:
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise error(f"{path}: declares XML entities, which no VRT needs; make it anew with 'gdalbuildvrt'")
     try:
-        root = ElementTree.fromstring(text)  # noqa: S314 - entities are refused above, the size is bounded
+        root = _parsed(text)
     except (ElementTree.ParseError, LookupError, ValueError) as cause:  # an encoding that nobody knows is no ParseError
         raise error(f"{path}: is not a VRT: {cause}; make it anew with 'gdalbuildvrt'") from cause
     if root.tag.lower() != "vrtdataset":
         raise error(f"{path}: is not a VRT of GDAL but <{root.tag}>; make it with 'gdalbuildvrt'")
-    named = (source for element in root.iter() for source in _named_by(element))
+    elements = list(_elements(root))
+    if any(_is_ambiguous(element) for element in elements):
+        raise error(
+            f"{path}: has an attribute twice, or a file's name that is not plain text, so it can be read in two ways; "
+            "make it anew with 'gdalbuildvrt'"
+        )
+    named = (source for element in elements for source in _named_by(element))
     return [source for source in dict.fromkeys(named) if source.name]
 
 
@@ -75,19 +81,44 @@ def leads_elsewhere(text: bytes) -> bool:
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         return True
     try:
-        root = ElementTree.fromstring(text)  # noqa: S314 - entities are refused above, callers bound the size
+        root = _parsed(text)
     except ElementTree.ParseError:
         # GDAL reads some of what is no XML, and nothing of what has none of these.
         return b"&#" in text or any(word in text.lower() for word in (b"overview", b"_dataset", b"filename"))
-    return any(source.name for element in root.iter() for source in _named_by(element))
+    elements = list(_elements(root))
+    return any(_is_ambiguous(element) or any(source.name for source in _named_by(element)) for element in elements)
+
+
+def _parsed(text: bytes) -> ElementTree.Element:
+    """The root of XML whose entities are refused and whose size is bounded; comments stay, as GDAL reads their text."""
+    builder = ElementTree.TreeBuilder(insert_comments=True, insert_pis=True)
+    return ElementTree.fromstring(text, ElementTree.XMLParser(target=builder))  # noqa: S314
+
+
+def _elements(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    return (element for element in root.iter() if isinstance(element.tag, str))
+
+
+def _is_ambiguous(element: ElementTree.Element) -> bool:
+    """True when GDAL and this module could read two things from an element.
+
+    Of attributes that differ in case alone GDAL takes the first, and for a text it may take a comment.
+    """
+    names = [_plain(name) for name in element.attrib]
+    return len(set(names)) < len(names) or (_is_name(element) and len(element) > 0)
+
+
+def _is_name(element: ElementTree.Element) -> bool:
+    """True when an element's text is what GDAL opens. Of metadata GDAL takes the first attribute, whatever its name."""
+    tag = _plain(element.tag)
+    return tag in _SOURCES or any(_ITEMS.fullmatch(f"{tag} {value.strip()}") for value in element.attrib.values())
 
 
 def _named_by(element: ElementTree.Element) -> Iterator[VrtSource]:
     """What an element names, read as GDAL does: whatever the case, without regard to XML namespaces."""
     attributes = {_plain(name): value.strip() for name, value in element.attrib.items()}
     relative = re.match(r"\s*[+-]?0*[1-9]", attributes.get("relativetovrt", "")) is not None
-    tag = _plain(element.tag)
-    if tag in _SOURCES or _ITEMS.fullmatch(f"{tag} {attributes.get('key', attributes.get('name', ''))}"):
+    if _is_name(element):
         yield VrtSource((element.text or "").strip(), relative)
     yield from (VrtSource(value, relative) for name, value in attributes.items() if name in _SOURCES)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from geoseg.errors import SceneError
-from geoseg.vrt import VrtSource, vrt_sources
+from geoseg.vrt import VrtSource, leads_elsewhere, vrt_sources
 
 
 @pytest.fixture
@@ -37,6 +37,33 @@ def test_sources_are_found_wherever_gdal_finds_them(sources, inside):
 def test_metadata_that_opens_files_counts(sources, key):
     assert sources(f'<Metadata domain="GEOLOCATION"><MDI key="{key}">/a.tif</MDI></Metadata>') == [
         VrtSource("/a.tif", relative=False)
+    ]
+
+
+@pytest.mark.parametrize("name", ["foo", "KEY"])
+def test_metadata_counts_whatever_its_attribute_is_called(sources, name):
+    inside = f'<Metadata domain="OVERVIEWS"><MDI {name}="OVERVIEW_FILE">/a.tif</MDI></Metadata>'
+    assert sources(inside) == [VrtSource("/a.tif", relative=False)]
+    assert leads_elsewhere(f"<PAMDataset>{inside}</PAMDataset>".encode())
+
+
+@pytest.mark.parametrize("inside", [
+    '<SourceFilename RELATIVETOVRT="0" relativeToVRT="1">a.tif</SourceFilename>',
+    '<SourceFilename xmlns:x="urn:x" x:relativeToVRT="0" relativeToVRT="1">a.tif</SourceFilename>',
+    '<MDI key="OVERVIEW_FILE"><!--/a.tif--></MDI>',
+    '<MDI key="OVERVIEW_FILE"><!--/a.tif-->a.tif</MDI>',
+    '<MDI key="OVERVIEW_FILE"><a.tif/></MDI>',
+])  # fmt: skip
+def test_what_can_be_read_in_two_ways_is_refused(sources, inside):
+    """GDAL takes the first of such attributes, and a comment for a text."""
+    with pytest.raises(SceneError, match="read in two ways; make it anew"):
+        sources(inside)
+    assert leads_elsewhere(f"<PAMDataset>{inside}</PAMDataset>".encode())
+
+
+def test_comments_elsewhere_do_no_harm(sources):
+    assert sources("<!-- made by hand --><SourceFilename>a.tif</SourceFilename>") == [
+        VrtSource("a.tif", relative=False)
     ]
 
 

@@ -201,7 +201,7 @@ def test_virtual_rasters_lead_nowhere_else(world, source, says):
 class TestBeside:
     """What lies beside a scene under its name is opened with it."""
 
-    @pytest.mark.parametrize("ending", [".ovr", ".msk", ".ovr.msk"])
+    @pytest.mark.parametrize("ending", [".ovr", ".msk", ".OVR", ".MSK", ".ovr.msk", ".ovr.MSK"])
     def test_overviews_and_masks_are_what_they_are_called(self, world, ending):
         if ending.count(".") > 1:
             write(world.inputs / "scene.tif.ovr", scene_values(36, 40))
@@ -214,6 +214,33 @@ class TestBeside:
         notes.write_text(f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="{key}">/etc/hostname</MDI></Metadata>'
                          "</PAMDataset>")  # fmt: skip
         world.refuses(*world.predict(world.scene), names="scene.tif.aux.xml", says="--allow-remote")
+
+    @pytest.mark.parametrize("text", ['<MDI foo="OVERVIEW_FILE">/etc/hostname</MDI>',
+                                      '<MDI key="OVERVIEW_FILE"><!--/etc/hostname--></MDI>'])  # fmt: skip
+    def test_no_spelling_of_notes_leads_elsewhere(self, world, text):
+        notes = world.inputs / "scene.tif.aux.xml"
+        notes.write_text(f'<PAMDataset><Metadata domain="OVERVIEWS">{text}</Metadata></PAMDataset>')
+        world.refuses("info", world.scene, names="scene.tif.aux.xml", says="--allow-remote")
+
+    @pytest.mark.parametrize("ending", [".ovr", ".msk"])
+    def test_what_only_begins_like_a_geotiff_is_refused(self, world, ending):
+        """No other driver may have a try at it."""
+        (world.inputs / f"scene.tif{ending}").write_bytes(b"II*\0" + bytes(508) + b"\x89HDF\r\n\x1a\n" + bytes(500))
+        world.refuses("info", world.scene, names=f"scene.tif{ending}", says="cannot be read")
+
+    def test_its_own_tags_lead_nowhere_else(self, world):
+        elsewhere = write(world.inputs.parent / "canary" / "s.tif", scene_values(36, 40) + np.uint16(9000))
+        with rasterio.open(world.scene, "r+") as dataset:
+            dataset.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(elsewhere))
+        with rasterio.open(world.scene) as dataset:
+            assert dataset.overviews(1), "GDAL left to itself follows it"
+        says = "its tags name another file as its overviews"
+        both_refuse(world, world.scene, says)
+        world.refuses("info", vrt(world.inputs / "scene.vrt", "scene.tif"), names="scene.vrt", says=says)
+        world.works("info", world.scene, "--allow-remote")
+        write(world.inputs / "plain.tif", scene_values())
+        world.scene.rename(world.inputs / "plain.tif.ovr")
+        world.refuses("info", world.inputs / "plain.tif", names="plain.tif", says=says)
 
     @pytest.mark.parametrize("text", ["<PAMDataset><Metadata><MDI key=", "", '<PAMDataset><PAMRasterBand band="1"/>'
                                       "</PAMDataset>"])  # fmt: skip
