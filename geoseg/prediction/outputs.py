@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.disk import Stamp, flush, refuse_changed
 from geoseg.errors import OptionError, OutputError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
@@ -83,24 +84,56 @@ def confidence(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32
 
 
 def write_outputs(
-    workspace: Workspace, outputs: Outputs, store: Store, grid: Grid, legend: Legend, tags: dict[str, Any]
+    workspace: Workspace,
+    outputs: Outputs,
+    store: Store,
+    grid: Grid,
+    legend: Legend,
+    tags: dict[str, Any],
+    sources: tuple[Stamp, ...] = (),
 ) -> npt.NDArray[np.int64]:
     """Write the rasters from a complete store; returns pixels per class index (256,).
 
-    The map itself takes its name when `workspace` is left, after the others.
+    The map itself takes its name when `workspace` is left, after the others; and none of these before all are written,
+    read back and flushed.
+
+    Raises:
+        OutputError: one cannot be written; none has its name then.
+        SceneError: one of `sources`, the files that the store was made from, was changed meanwhile.
     """
-    counts, creation = np.zeros(256, np.int64), outputs.creation
     # What takes its name before the map does is ours to replace, should this run be killed in between.
     ours = outputs.overwrite or bool(_begun(outputs.classes))
     workspace.scratch(BEGUN).write_text("\n".join(str(path.absolute()) for path in outputs.further), encoding="utf-8")
+    with ExitStack() as names:
+        made = [names.enter_context(new_output(path, overwrite=ours)) for path in outputs.further]
+        counts = _write(workspace, made, outputs, store, grid, legend, tags)
+        # Here a full disk, or a scene that was written to, still costs none of the old rasters.
+        for own in (workspace, *made):
+            flush(own.main)
+        refuse_changed(sources, workspace.target)
+    return counts
+
+
+def _write(
+    workspace: Workspace,
+    further: list[Workspace],
+    outputs: Outputs,
+    store: Store,
+    grid: Grid,
+    legend: Legend,
+    tags: dict[str, Any],
+) -> npt.NDArray[np.int64]:
+    """Write the map and the rasters beside it; pixels per class index (256,)."""
+    counts, creation = np.zeros(256, np.int64), outputs.creation
+    bands = [
+        *([] if outputs.probabilities is None else [(legend.names, _same)]),
+        *([] if outputs.confidence is None else [(CONFIDENCE, confidence)]),
+    ]
     with ExitStack() as stack:
-        writers = []
-        if outputs.probabilities is not None:
-            made = stack.enter_context(new_output(outputs.probabilities, overwrite=ours))
-            writers.append((stack.enter_context(ShareWriter(made, grid, legend.names, tags, creation)), _same))
-        if outputs.confidence is not None:
-            made = stack.enter_context(new_output(outputs.confidence, overwrite=ours))
-            writers.append((stack.enter_context(ShareWriter(made, grid, CONFIDENCE, tags, creation)), confidence))
+        writers = [
+            (stack.enter_context(ShareWriter(made, grid, names, tags, creation)), derive)
+            for made, (names, derive) in zip(further, bands, strict=True)
+        ]
         classes = stack.enter_context(MapWriter(workspace, grid, legend, tags, creation))
         for window in classes.windows():
             labels = store.labels(*window.toslices())

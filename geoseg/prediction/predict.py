@@ -181,7 +181,8 @@ def _make(
         # What was found of the seams goes into the map, so that whoever judges it later can tell.
         tags = ready.tags if seams is None else ready.tags | {"seams": seams.to_dict()}
         with timing.of("writing"):
-            return write_outputs(workspace, outputs, store, job.scene.grid, job.spec.legend, tags), seams
+            counts = write_outputs(workspace, outputs, store, job.scene.grid, job.spec.legend, tags, ready.sources)
+    return counts, seams
 
 
 def _map(workspace: Workspace, asked: Asked, ready: Prepared, timing: Timing) -> Store:

@@ -16,6 +16,7 @@ from geoseg.chips import tiler
 from geoseg.disk import refuse_changed, stamps
 from geoseg.errors import GeosegError, SceneError
 from geoseg.output import fingerprint
+from geoseg.prediction import predict
 from geoseg.training import fit
 from geoseg.vectors import vectorize
 from geoseg.viewing import view
@@ -86,6 +87,31 @@ def test_a_source_that_vanishes_is_read_to_its_end_or_named(job, inputs, tmp_pat
             with rasterio.open(output) as one, rasterio.open(tmp_path / "again.tif") as other:
                 assert (one.read() == other.read()).all()
     thread.join()
+
+
+def test_a_scene_that_changes_while_it_is_mapped_costs_none_of_the_old_rasters(inputs, tmp_path, monkeypatch):
+    source, made = tmp_path / "scene.tif", tmp_path / "made"
+    shutil.copy(inputs.scene, source)
+    made.mkdir()
+    asked = {"probabilities": made / "p.tif", "confidence": made / "c.tif", "runtime": "torch"}
+    geoseg.predict(inputs.model, source, made / "m.tif", **asked)
+    before = files_in(made)
+    with rasterio.open(source, "r+") as dataset:
+        dataset.write(dataset.read() // 2)
+    write = predict.write_outputs
+
+    def touching(*args):
+        os.utime(source, (1, 1))
+        return write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "write_outputs", touching)
+        with pytest.raises(SceneError, match=r"scene\.tif: was changed while it was read, so .*m\.tif was not made"):
+            geoseg.predict(inputs.model, source, made / "m.tif", **asked, overwrite=True)
+    assert {name: data for name, data in files_in(made).items() if "partial" not in name} == before
+    geoseg.predict(inputs.model, source, made / "m.tif", **asked, overwrite=True)
+    assert set(files_in(made)) == set(before)
+    assert not set(files_in(made).items()) & {(name, before[name]) for name in ("m.tif", "p.tif", "c.tif")}
 
 
 @pytest.mark.parametrize(("work", "place", "reads", "made"), [

@@ -1,5 +1,6 @@
 """What else a prediction can be asked for: areas, other grids, shares, estimates, several scenes."""
 
+import errno
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from geoseg.errors import OptionError, OutputError, OutputExistsError, SceneErro
 from geoseg.models._network import SegmentationNetwork
 from geoseg.prediction.budget import parse_memory
 from geoseg.prediction.outputs import confidence
+from geoseg.writers._cog import CogWriter
 
 
 class Brightness(torch.nn.Module):
@@ -134,6 +136,27 @@ def test_outputs_may_not_collide(model, scene, tmp_path):
     with pytest.raises(OutputExistsError, match=r"p\.tif exists"):
         geoseg.predict(model, scene, tmp_path / "m.tif", probabilities=tmp_path / "p.tif")
     assert (tmp_path / "p.tif").read_text() == "precious"
+
+
+@pytest.mark.parametrize("failing", range(3))
+def test_a_disk_that_is_full_before_all_is_written_costs_none_of_the_old_rasters(
+    model, scene, tmp_path, monkeypatch, failing
+):
+    asked = {"probabilities": tmp_path / "p.tif", "confidence": tmp_path / "c.tif"}
+    geoseg.predict(model, scene, tmp_path / "m.tif", **asked)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    verify, done = CogWriter._verify, []
+
+    def full(writer):
+        if len(done) == failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done.append(writer)
+        verify(writer)
+
+    monkeypatch.setattr(CogWriter, "_verify", full)
+    with pytest.raises(OutputError, match="No space left"):
+        geoseg.predict(model, scene, tmp_path / "m.tif", **asked, overwrite=True, tta=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_memory_in_words():
