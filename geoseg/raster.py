@@ -17,6 +17,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from geoseg.crs import REMEDY, grid_elsewhere
 from geoseg.errors import GeosegError, SceneError
 from geoseg.grid import Grid
 from geoseg.limits import Limits
@@ -34,6 +35,7 @@ _SETTINGS: dict[str, Any] = {
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "GDAL_TIFF_INTERNAL_MASK": "YES",
+    "PROJ_NETWORK": "OFF",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
@@ -62,6 +64,7 @@ _MAGIC = (
     (b"CDF\x02", "netCDF"),
 )
 
+_NETCDF_HEAD = 1_000_000
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 # Of a remote file only the name is known; nothing but these is tried, least of all what points to other files.
@@ -140,6 +143,7 @@ def open_raster(
     else:
         drivers = _drivers(str(path), error, limits)
         _check_beside(str(path), error, allow_remote)
+        _check_head(path, drivers, error)
         if drivers == ("VRT",):
             _check_sources(Path(path), error, allow_remote, limits)
     dataset = _opened(path, drivers, error)
@@ -266,6 +270,7 @@ def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool, lim
                 continue
             seen.add(target)
             _check_beside(str(target), error, allow_remote)
+            _check_head(target, drivers, error)
             status = target.stat()
             fault = _fault(target, status.st_mtime_ns, status.st_size, drivers, limits, allow_remote)
             if fault:
@@ -302,7 +307,8 @@ def _check_sound(beside: str, path: str, error: type[GeosegError], allow_remote:
 def _check_inside(
     dataset: rasterio.DatasetReader, path: str | Path, error: type[GeosegError], allow_remote: bool
 ) -> None:
-    """Refuse a raster whose own tags send GDAL to another file for its overviews."""
+    """Refuse a raster that sends GDAL to another file for its overviews, or PROJ to one for its coordinate system."""
+    _refuse_grid(dataset.crs.to_wkt() if dataset.crs else "", path, error)
     # What a VRT names in them was looked at before it was opened.
     if allow_remote or dataset.driver == "VRT":
         return
@@ -311,6 +317,19 @@ def _check_inside(
             f"{path}: its tags name another file as its overviews; write it anew with 'gdal_translate -nomd', or give "
             "--allow-remote if you trust it"
         )
+
+
+def _check_head(path: str | Path, drivers: tuple[str, ...], error: type[GeosegError]) -> None:
+    """Refuse netCDF whose attributes, which are at its beginning, name a grid: opening it would open that too."""
+    if drivers == ("netCDF",):
+        with Path(path).open("rb") as file:
+            _refuse_grid(file.read(_NETCDF_HEAD).decode("latin-1"), path, error)
+
+
+def _refuse_grid(text: str, path: str | Path, error: type[GeosegError]) -> None:
+    grid = grid_elsewhere(text)
+    if grid:
+        raise error(f"{path}: its coordinate system names the file {grid}, {REMEDY}")
 
 
 @lru_cache(maxsize=10_000)

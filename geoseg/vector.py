@@ -10,8 +10,10 @@ import json
 import logging
 import mmap
 import re
+import sqlite3
 import stat
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -22,9 +24,11 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyogrio
+import pyproj
 import shapely
 from pyarrow import ArrowException
 
+from geoseg.crs import REMEDY, grid_elsewhere
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geopackages import MAGIC, layers_of, left_alone, refuse_computed
 from geoseg.grid import Grid
@@ -34,12 +38,16 @@ from geoseg.registry import suggestion
 
 logger = logging.getLogger(__name__)
 
+# Grids of PROJ are those that are here, whatever the environment says.
+pyproj.network.set_network_enabled(False)  # type: ignore[attr-defined]  # it is in their documentation
+
 XML_FORMATS = (".gml", ".kml", ".gpx")
 LINE_FORMATS = (".geojsonl", ".geojsons", ".ndjson", ".jsonl")
 _BINARY = (b"PAR1", MAGIC, b"fgb\x03fgb", b"\0\0\x27\x0a")
 _MOST_XML = 500_000_000
 _DEEP = 100_000
 _FAR = 1_000_000
+_FLATGEOBUF_HEAD = 11_000_000
 
 _SETTINGS = {
     # pyogrio has a GDAL of its own, which would take these from the user's environment.
@@ -57,6 +65,8 @@ _SETTINGS = {
 
 # The JSON key "crs", however it is escaped. A slash is one only where a comment begins: a text may say 'crs'/5.
 _CRS_KEY = re.compile(rb"[\"'](?:c|\\u00[46]3)(?:r|\\u00[57]2)(?:s|\\u00[57]3)[\"']\s*(:|/(?=[/*]))\s*", re.IGNORECASE)
+# A srsName that holds more than a code or an address: it could name a file.
+_FULL_SRS = re.compile(rb"srsName\s*=\s*(?:\"[^\"]*(?:[+\[{]|&#|proj=)|'[^']*(?:[+\[{]|&#|proj=))", re.IGNORECASE)
 # Roots and marks of the descriptions that GDAL follows.
 _REDIRECTION = re.compile(rb"<\s*(?:\w+:)?(?:OGR[A-Z]|OGC[A-Z]|GDAL|VRT|WFS_?[A-Z]*DataSource)", re.IGNORECASE)
 
@@ -90,6 +100,8 @@ def read_vector(
     """
     path = Path(path)
     head = _head(path, error)
+    # Before GDAL sees it: a coordinate system that names a grid has it opened with the file.
+    _refuse_grid(_crs_text(path, head), path, error)
     try:
         if head.startswith(b"PAR1"):
             frame = _read_parquet(path, layer, error)
@@ -102,7 +114,40 @@ def read_vector(
             frame = _read_layer(_source(path, head, error), path, layer, error)
     except (OSError, MemoryError, ValueError, RuntimeError, KeyError, shapely.errors.ShapelyError) as cause:
         raise error(f"{path}: cannot be read as a vector file: {_reason(cause, path)}") from cause
+    _refuse_grid(frame.crs.to_wkt() if getattr(frame, "crs", None) else "", path, error)
     return _cleaned(frame, path, error)
+
+
+def _refuse_grid(text: str, path: Path, error: type[GeosegError]) -> None:
+    grid = grid_elsewhere(text)
+    if grid:
+        raise error(f"{path}: its coordinate system names the file {grid}, {REMEDY}")
+
+
+def _crs_text(path: Path, head: bytes) -> str:
+    """What a file says of its coordinate systems, for the formats that say it in full."""
+    if head.startswith(b"SQLite format 3\0"):
+        return _geopackage_crs(path)
+    if head.startswith(b"fgb\x03fgb"):
+        with path.open("rb") as file:
+            return file.read(_FLATGEOBUF_HEAD).decode("latin-1")
+    if head.startswith(b"\0\0\x27\x0a"):
+        beside = (path.with_suffix(suffix) for suffix in (".prj", ".PRJ"))
+        return "\n".join(file.read_text("latin-1") for file in beside if file.is_file())
+    return ""
+
+
+def _geopackage_crs(path: Path) -> str:
+    """The coordinate systems of a GeoPackage; nothing where it is broken, which GDAL finds too."""
+    found: list[str] = []
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            database.text_factory = lambda text: text.decode("utf-8", "replace")
+            for row in database.execute("SELECT * FROM gpkg_spatial_ref_sys"):
+                found += [value for value in row if isinstance(value, str)]
+    except (sqlite3.Error, ValueError):
+        logger.debug("%s: its coordinate systems cannot be listed", path)
+    return "\n".join(found)
 
 
 def _head(path: Path, error: type[GeosegError]) -> bytes:
@@ -138,7 +183,10 @@ def _source(path: Path, head: bytes, error: type[GeosegError]) -> str | bytes:
         return f"{'GeoJSONSeq' if lines else 'GeoJSON'}:{path.absolute()}"
     if text.startswith(b"<") and suffix in XML_FORMATS:
         _refuse_other_xml(path, head, error)
-        return path.read_bytes()
+        content = path.read_bytes()
+        if _FULL_SRS.search(content.replace(b"\0", b"")):
+            raise error(f"{path}: its coordinate system is a definition, not a code; save it as a GeoPackage first")
+        return content
     if head.startswith(b"PK"):
         raise error(f"{path}: is an archive; unzip it and give the vector file that is inside")
     raise error(
@@ -158,6 +206,7 @@ def _refuse_crs_links(path: Path, error: type[GeosegError]) -> None:
                 crs = json.JSONDecoder().raw_decode(text[start : start + _DEEP].decode("utf-8", "replace"))[0]
             except (ValueError, RecursionError) as cause:
                 raise error(f"{path}: has a 'crs' that cannot be read; save it as a GeoPackage first") from cause
+            _refuse_grid(str(crs), path, error)
             if str(crs.get("type")).lower() not in {"name", "epsg", "ogc", "none"}:
                 raise error(
                     f"{path}: its coordinate system is a link to somewhere else; "

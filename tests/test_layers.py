@@ -12,6 +12,7 @@ ROOT = Path(geoseg.__file__).parent
 # Lowest first. Modules of one layer do not know each other, but for those of one folder.
 LAYERS = (
     ("errors", "__init__"),
+    ("crs",),
     ("registry", "documents", "grid", "progress", "vrt", "units", "compiled", "helpers", "names", "table"),
     ("disk",),
     ("output", "limits"),

@@ -222,3 +222,25 @@ def test_what_is_a_raster(folders):
     assert not is_raster(home / "text.tif")
     assert not is_raster(home / "gone.tif")
     assert not is_raster(home)
+
+
+@pytest.mark.parametrize("where", ["scene.vrt", "a.tif.aux.xml", "inner.vrt"])
+def test_no_coordinate_system_leads_to_a_file(folders, where):
+    """PROJ would open the grid that it names, and wait for a pipe."""
+    home, elsewhere = folders
+    os.mkfifo(elsewhere / "grid.gsb")
+    crs = f"+proj=longlat +ellps=WGS84 +nadgrids={elsewhere / 'grid.gsb'} +type=crs"
+    path = vrt(home / "scene.vrt", source("inner.vrt" if where == "inner.vrt" else "a.tif"))
+    vrt(home / "inner.vrt", source("a.tif"))
+    if where.endswith(".vrt"):
+        (home / where).write_text((home / where).read_text().replace(f"<SRS>{UTM}<", f"<SRS>{crs}<"))
+        assert "its coordinate system names the file" in _text(path)
+    else:
+        (home / where).write_text(f"<PAMDataset><SRS>{crs}</SRS></PAMDataset>")
+        assert "names other files" in _text(path)
+
+
+def test_a_grid_of_proj_itself_stays(folders):
+    path = vrt(folders[0] / "scene.vrt", source("a.tif"))
+    path.write_text(path.read_text().replace(f"<SRS>{UTM}<", "<SRS>+proj=longlat +ellps=WGS84 +nadgrids=@null<"))
+    assert (read(path) == VALUES).all()

@@ -1,6 +1,9 @@
 import json
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 import tracemalloc
 import zipfile
@@ -12,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
+import pyproj
 import pytest
 import shapely
 from affine import Affine
@@ -440,3 +444,48 @@ def test_errors_are_of_the_type_asked_for(tmp_path):
     write(tmp_path / "part.shp")
     with pytest.raises(SceneError, match=r"is a part of a shapefile.*; give the \.shp file"):
         read_vector(tmp_path / "part.shx", error=SceneError)
+
+
+class TestGrids:
+    """A coordinate system can name a file, which PROJ would open and, if it is a pipe, wait for."""
+
+    @pytest.fixture
+    def grid(self, tmp_path):
+        """A pipe: whoever opens it never ends."""
+        os.mkfifo(tmp_path / "grid.gsb")
+        return f"+proj=longlat +ellps=WGS84 +nadgrids={tmp_path}/grid.gsb +type=crs"
+
+    @pytest.mark.parametrize("name", ["a.gpkg", "a.fgb", "a.shp", "a.parquet"])
+    def test_no_format_leads_to_one(self, tmp_path, grid, name):
+        path = write(tmp_path / name)
+        text = pyproj.CRS(grid).to_wkt("WKT1_GDAL")
+        if name == "a.gpkg":
+            with closing(sqlite3.connect(path)) as database, database:
+                database.execute("UPDATE gpkg_spatial_ref_sys SET definition = ?, organization = 'x'", (text,))
+        elif name == "a.fgb":
+            path.write_bytes(path.read_bytes()[:300] + text.encode())
+        elif name == "a.shp":
+            path.with_suffix(".prj").write_text(text)
+        else:
+            gpd.read_parquet(path).set_crs(grid, allow_override=True).to_parquet(path)
+        with pytest.raises(LabelError, match=rf"{name}: its coordinate system names the file .*grid\.gsb, which would"):
+            read_vector(path)
+
+    def test_texts_lead_to_none(self, tmp_path, grid):
+        path = write(tmp_path / "a.geojson")
+        text = json.loads(path.read_text())
+        text["crs"] = {"type": "name", "properties": {"name": grid}}
+        path.write_text(json.dumps(text))
+        with pytest.raises(LabelError, match="its coordinate system names the file"):
+            read_vector(path)
+        path = write(tmp_path / "a.gml")
+        for name in (grid, grid.replace("+", "&#43;")):
+            path.write_text(re.sub('srsName="[^"]*"', f'srsName="{name}"', path.read_text()))
+            with pytest.raises(LabelError, match="is a definition, not a code"):
+                read_vector(path)
+
+    def test_the_network_of_proj_is_off_whatever_the_environment_says(self):
+        code = "import geoseg.vector, pyproj; print(pyproj.network.is_network_enabled())"
+        environment = os.environ | {"PROJ_NETWORK": "ON"}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "False"
