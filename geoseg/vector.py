@@ -27,6 +27,7 @@ import pyogrio
 import pyproj
 import shapely
 from pyarrow import ArrowException
+from pyproj.exceptions import ProjError
 
 from geoseg.crs import REMEDY, grid_elsewhere
 from geoseg.errors import GeosegError, LabelError
@@ -114,7 +115,9 @@ def read_vector(
             frame = _read_layer(_source(path, head, error), path, layer, error)
     except (OSError, MemoryError, ValueError, RuntimeError, KeyError, shapely.errors.ShapelyError) as cause:
         raise error(f"{path}: cannot be read as a vector file: {_reason(cause, path)}") from cause
-    _refuse_grid(frame.crs.to_wkt() if getattr(frame, "crs", None) else "", path, error)
+    if getattr(frame, "crs", None) is not None:
+        _refuse_grid(frame.crs.to_wkt(), path, error)
+        _require_usable(frame.crs, path, error)
     return _cleaned(frame, path, error)
 
 
@@ -122,6 +125,19 @@ def _refuse_grid(text: str, path: Path, error: type[GeosegError]) -> None:
     grid = grid_elsewhere(text)
     if grid:
         raise error(f"{path}: its coordinate system names the file {grid}, {REMEDY}")
+
+
+def _require_usable(crs: pyproj.CRS, path: Path, error: type[GeosegError]) -> None:
+    """Refuse a coordinate system bound to a grid that is not here: whoever moves its shapes would fail."""
+    if not crs.is_bound:
+        return
+    try:
+        pyproj.Transformer.from_crs(crs, 4326)
+    except ProjError as cause:
+        raise error(
+            f"{path}: its coordinate system cannot be used here: {first_line(cause)}; assign one that needs no grid, "
+            "such as an EPSG code"
+        ) from cause
 
 
 def _crs_text(path: Path, head: bytes) -> str:

@@ -471,6 +471,17 @@ class TestGrids:
         with pytest.raises(LabelError, match=rf"{name}: its coordinate system names the file .*grid\.gsb, which would"):
             read_vector(path)
 
+    @pytest.mark.parametrize(("name", "works"), [("absent.gsb", False), ("@absent.gsb", True), ("@null", True)])
+    def test_one_that_is_not_here_is_told_at_once(self, tmp_path, name, works):
+        path = write(tmp_path / "a.gpkg")
+        crs = f"+proj=longlat +ellps=WGS84 +nadgrids={name} +type=crs"
+        gpd.read_file(path).set_crs(crs, allow_override=True).to_file(tmp_path / "b.gpkg")
+        if works:
+            assert len(read_vector(tmp_path / "b.gpkg").to_crs(4326)) == 1
+            return
+        with pytest.raises(LabelError, match=r"b\.gpkg: its coordinate system cannot be used here"):
+            read_vector(tmp_path / "b.gpkg")
+
     def test_texts_lead_to_none(self, tmp_path, grid):
         path = write(tmp_path / "a.geojson")
         text = json.loads(path.read_text())
