@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.disk import Stamp, flush, refuse_changed
+from geoseg.disk import Stamp, flush, fresh_file, identity, is_that, refuse_changed
+from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import OptionError, OutputError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
@@ -63,7 +65,7 @@ class Outputs:
         for path in paths:
             if path.suffix.lower() not in EXTENSIONS:
                 raise OptionError(f"{path}: a map is a GeoTIFF; name it .tif")
-            known = self.overwrite or str(path.absolute()) in begun
+            known = self.overwrite or path.absolute() in begun
             refuse_existing(path, known, beside(path) if path == self.classes else ())
             for source in sources:
                 if path.exists() and Path(source).exists() and path.samefile(source):
@@ -101,16 +103,19 @@ def write_outputs(
         OutputError: one cannot be written; none has its name then.
         SceneError: one of `sources`, the files that the store was made from, was changed meanwhile.
     """
-    # What takes its name before the map does is ours to replace, should this run be killed in between.
-    ours = outputs.overwrite or bool(_begun(outputs.classes))
-    workspace.scratch(BEGUN).write_text("\n".join(str(path.absolute()) for path in outputs.further), encoding="utf-8")
+    begun = _begun(outputs.classes)
     with ExitStack() as names:
-        made = [names.enter_context(new_output(path, overwrite=ours)) for path in outputs.further]
+        made = [
+            names.enter_context(new_output(path, overwrite=outputs.overwrite or path.absolute() in begun))
+            for path in outputs.further
+        ]
         counts = _write(workspace, made, outputs, store, grid, legend, tags)
         # Here a full disk, or a scene that was written to, still costs none of the old rasters.
         for own in (workspace, *made):
             flush(own.main)
         refuse_changed(sources, workspace.target)
+        # What takes its name before the map does is ours to replace, should this run be killed in between.
+        _note_begun(workspace, made)
     return counts
 
 
@@ -146,10 +151,18 @@ def _write(
     return counts
 
 
-def _begun(target: Path) -> set[str]:
-    """Outputs that an unfinished run of a map was about to put under their names."""
-    path = Workspace.of(target).scratch_path(BEGUN)
-    return set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
+def _note_begun(workspace: Workspace, further: list[Workspace]) -> None:
+    with fresh_file(workspace.scratch(BEGUN)) as fresh:
+        fresh.write_text(json.dumps({str(made.target): identity(made.main) for made in further}), encoding="utf-8")
+
+
+def _begun(target: Path) -> set[Path]:
+    """Outputs that an unfinished run of a map has put under their names; a user's own file of that name is none."""
+    try:
+        noted = parse_json(Workspace.of(target).scratch_path(BEGUN).read_bytes())
+        return {Path(path) for path, known in noted.items() if is_that(Path(path), known)}
+    except (OSError, *UNSOUND):
+        return set()
 
 
 def _same(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -14,12 +14,14 @@ import torch
 from click.testing import CliRunner
 
 import geoseg
-from conftest import model_of
+from conftest import model_of, write_small_model
 from geoseg.cli import main
 from geoseg.errors import OptionError, OutputError, OutputExistsError, SceneError
 from geoseg.models._network import SegmentationNetwork
+from geoseg.prediction import outputs, predict
 from geoseg.prediction.budget import parse_memory
 from geoseg.prediction.outputs import confidence
+from geoseg.statistics import BandStatistics
 from geoseg.writers._cog import CogWriter
 
 
@@ -157,6 +159,55 @@ def test_a_disk_that_is_full_before_all_is_written_costs_none_of_the_old_rasters
     with pytest.raises(OutputError, match="No space left"):
         geoseg.predict(model, scene, tmp_path / "m.tif", **asked, overwrite=True, tta=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+class TestKilled:
+    """A run that was killed, which leaves all as it is, where its hidden folder stays."""
+
+    @pytest.fixture
+    def asked(self, scene, tmp_path):
+        statistics = BandStatistics((0.0,) * 2, (1.0,) * 2, (-1.0,) * 2, (1.0,) * 2)
+        write_small_model(tmp_path / "model.safetensors", statistics)
+        return {
+            "model": tmp_path / "model.safetensors",
+            "scene": scene,
+            "output": tmp_path / "m.tif",
+            "probabilities": tmp_path / "p.tif",
+            "confidence": tmp_path / "c.tif",
+            "runtime": "torch",
+        }
+
+    def killed(self, asked, monkeypatch, place, name, first=lambda *_: None):
+        def stop(*args):
+            first(*args)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, stop)
+            with pytest.raises(KeyboardInterrupt):
+                geoseg.predict(**asked)
+
+    def test_a_file_of_the_users_own_is_not_taken_for_its_output(self, asked, tmp_path, monkeypatch):
+        self.killed(asked, monkeypatch, outputs, "MapWriter")
+        (tmp_path / "c.tif").write_text("precious")
+        with pytest.raises(OutputExistsError, match=r"c\.tif exists"):
+            geoseg.predict(**asked)
+        assert (tmp_path / "c.tif").read_text() == "precious"
+        assert not (tmp_path / "m.tif").exists()
+
+    def test_its_own_rasters_are_replaced_and_no_others(self, asked, tmp_path, monkeypatch):
+        self.killed(asked, monkeypatch, predict, "write_outputs", predict.write_outputs)
+        assert not (tmp_path / "m.tif").exists()
+        own = (tmp_path / "p.tif").read_bytes()
+        (tmp_path / "p.tif").unlink()
+        (tmp_path / "p.tif").write_text("precious")
+        with pytest.raises(OutputExistsError, match=r"p\.tif exists"):
+            geoseg.predict(**asked)
+        assert (tmp_path / "p.tif").read_text() == "precious"
+        (tmp_path / "p.tif").unlink()
+        geoseg.predict(**asked)
+        assert (tmp_path / "p.tif").read_bytes() == own
+        assert not list(tmp_path.glob(".*"))
 
 
 def test_memory_in_words():
