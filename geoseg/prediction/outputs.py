@@ -70,7 +70,8 @@ class Outputs:
             for source in sources:
                 if path.exists() and Path(source).exists() and path.samefile(source):
                     raise OutputError(f"{path}: is the scene itself; choose another name")
-        if len({path.absolute() for path in paths}) != len(paths):
+        # Two spellings, or a folder under two names, may lead to one place.
+        if len({path.parent.resolve() / path.name for path in paths}) != len(paths):
             raise OptionError(f"{self.classes}: two outputs have this name; give each its own")
 
 

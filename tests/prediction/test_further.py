@@ -132,6 +132,11 @@ def test_an_estimate_makes_nothing(model, scene, tmp_path):
 def test_outputs_may_not_collide(model, scene, tmp_path):
     with pytest.raises(OptionError, match="two outputs"):
         geoseg.predict(model, scene, tmp_path / "m.tif", probabilities=tmp_path / "m.tif")
+    (tmp_path / "here").symlink_to(tmp_path)
+    for spelled in (tmp_path / "here" / "m.tif", tmp_path / "here" / ".." / tmp_path.name / "m.tif"):
+        with pytest.raises(OptionError, match="two outputs"):
+            geoseg.predict(model, scene, tmp_path / "m.tif", confidence=spelled)
+    assert not list(tmp_path.glob(".*"))
     with pytest.raises(OutputError, match="the scene itself"):
         geoseg.predict(model, scene, tmp_path / "m.tif", confidence=scene, overwrite=True)
     (tmp_path / "p.tif").write_text("precious")
