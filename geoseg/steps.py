@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from geoseg import __version__
-from geoseg.disk import LOCK, fresh_file, locked
+from geoseg.disk import LOCK, Stamp, fresh_file, locked, refuse_changed, stamps
 from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputExistsError
 from geoseg.output import fingerprint, give_up, refuse_existing, refuse_foreign
@@ -36,9 +36,11 @@ class _State(TypedDict):
 class Steps:
     """Which steps of a run are complete, kept in its folder."""
 
-    def __init__(self, folder: Path, key: str, given: dict[str, Any], overwrite: bool) -> None:
+    def __init__(
+        self, folder: Path, key: str, given: dict[str, Any], overwrite: bool, sources: tuple[Stamp, ...] = ()
+    ) -> None:
         """Begin a run in an empty folder, or go on with the same run in its own."""
-        self._folder = folder
+        self._folder, self._sources = folder, sources
         state = _previous(folder)
         if state is None or state["key"] != key or state["scores"] is not None:
             if state is not None and not overwrite:
@@ -59,6 +61,7 @@ class Steps:
             OutputExistsError: the folder holds something else.
             OutputError: it cannot be made, or another run is at work in it.
         """
+        sources = stamps(files)
         key = fingerprint({"version": __version__} | given, files)
         is_new = not folder.exists()
         if is_new:
@@ -68,7 +71,7 @@ class Steps:
             raise OutputExistsError(f"{folder} is a file; choose a folder that does not exist yet")
         try:
             with locked(folder, folder):
-                yield cls(folder, key, given, overwrite)
+                yield cls(folder, key, given, overwrite, sources)
         finally:
             if is_new:
                 _leave_no_beginning(folder)
@@ -84,16 +87,28 @@ class Steps:
         return ours
 
     def do(self, name: str, work: Callable[..., object], *files: Path) -> None:
-        """Do a step that makes `files`, unless it is complete."""
+        """Do a step that makes `files`, unless it is complete.
+
+        Raises:
+            SceneError: a file that the run reads was changed since it began; its steps would not belong together.
+        """
         if name in self._state["done"]:
             logger.info("%s: done before", name)
             return
-        logger.info("%s", work(overwrite=self.begin(*files)))
+        refuse_changed(self._sources, self._folder)
+        done = work(overwrite=self.begin(*files))
+        refuse_changed(self._sources, self._folder)
+        logger.info("%s", done)
         self._state["done"].append(name)
         self._save()
 
     def finish(self, scores: dict[str, Any]) -> None:
-        """Note that all is complete."""
+        """Note that all is complete.
+
+        Raises:
+            SceneError: as `do`.
+        """
+        refuse_changed(self._sources, self._folder)
         self._state["scores"] = scores
         self._save()
 

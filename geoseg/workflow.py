@@ -126,7 +126,7 @@ def run(
         steps.do("train", learn, model, *(output / name for name in beside_model(model)))
         outputs = _outputs(output, [pair.source for pair in pairs], polygons)
         for pair, of in zip(pairs, outputs, strict=True):
-            draw = partial(predict, model, pair.scene, of.map, confidence=of.confidence, device=device)
+            draw = partial(predict, model, pair.source, of.map, confidence=of.confidence, device=device)
             steps.do(f"predict {of.map.name}", draw, of.confidence, of.map, *of.beside_map())
             trace = partial(vectorize, of.map, of.polygons, confidence=of.confidence, simplify=simplify)
             steps.do(f"vectorize {of.polygons.name}", trace, of.polygons)

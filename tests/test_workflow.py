@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from affine import Affine
 import geoseg
 from conftest import CORNER, model_of, polygons, striped
 from geoseg import workflow
-from geoseg.errors import GeosegError, OutputExistsError
+from geoseg.errors import GeosegError, OutputExistsError, SceneError
 from geoseg.models._network import SegmentationNetwork
+from geoseg.prediction import predict
 
 QUICK = {"epochs": 3, "chips_per_epoch": 64, "batch_size": 8}
 TILING = {"chip_size": 32}
@@ -69,6 +71,47 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(brief, tmp_path, monke
     geoseg.run(**whole)
     with rasterio.open(tmp_path / "out" / "map.tif") as a, rasterio.open(tmp_path / "whole" / "map.tif") as b:
         assert (a.read() == b.read()).all()
+
+
+@pytest.mark.parametrize("step", ["train", "predict", "evaluate_pairs"])
+def test_a_scene_that_changes_during_a_run_is_not_mixed_with_what_it_was(brief, tmp_path, monkeypatch, step):
+    work = getattr(workflow, step)
+
+    def changing(*args, **options):
+        done = work(*args, **options)
+        os.utime(brief["scenes"], (1, 1))
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow, step, changing)
+        with pytest.raises(SceneError, match=r"was changed while it was read, so .*out was not made"):
+            geoseg.run(**brief)
+    state = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert step not in state["done"]
+    assert state["scores"] is None
+    with pytest.raises(OutputExistsError, match="another run"):
+        geoseg.run(**brief)
+
+
+def test_a_map_that_was_cut_off_goes_on_inside_of_a_run(brief, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "write_outputs", stop)
+        with pytest.raises(KeyboardInterrupt):
+            geoseg.run(**brief)
+    found = []
+
+    def filled(store, *args):
+        found.append(store.done == store.stop)
+        return fill(store, *args)
+
+    fill = predict.fill
+    monkeypatch.setattr(predict, "fill", filled)
+    geoseg.run(**brief)
+    assert found == [True]
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_results_of_two_runs_never_mix(brief, tmp_path):

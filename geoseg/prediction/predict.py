@@ -29,7 +29,7 @@ from geoseg.prediction.result import Estimate, PredictResult, shares_of
 from geoseg.prediction.seams import SeamScore, seam_score
 from geoseg.prediction.share import keeps_probabilities, network_of, open_store, shared, sharing_cores
 from geoseg.prediction.store import Store
-from geoseg.readers import ReadOptions, Words, find_sources
+from geoseg.readers import ReadOptions, Source, Words, find_sources
 from geoseg.scene import Scene
 from geoseg.writers.creation import creation_options
 from geoseg.writers.geotiff import beside
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 def predict(
     model: str | Path | Model,
-    scene: Words | Scene,
+    scene: Words | Source | Scene,
     output: str | Path,
     *,
     window: int | None = None,
@@ -68,7 +68,8 @@ def predict(
 
     Args:
         model: a model file, or a model that is loaded already.
-        scene: what to map: as `geoseg.open_scene` takes it, or a `Scene` that is open already.
+        scene: what to map: as `geoseg.open_scene` takes it, what `geoseg.readers.find_source` found, or a `Scene` that
+            is open already.
         output: the map to make, `.tif`: a cloud-optimised GeoTIFF on the scene's grid.
         window: largest side of the windows that the network sees, in pixels, margins included; as large as the memory
             allows when None.

@@ -26,7 +26,7 @@ from geoseg.prediction.engine import Job
 from geoseg.prediction.layout import Request, WindowLayout, largest_window, left_out, plan
 from geoseg.prediction.outputs import Outputs
 from geoseg.prediction.runtimes import Runtime, open_runtime
-from geoseg.readers import ReadOptions, Words, find_source, reprojected, warn_of_doubts
+from geoseg.readers import ReadOptions, Source, Words, find_source, reprojected, warn_of_doubts
 from geoseg.scene import Scene, band_places
 
 WINDOWS = "windows.json"
@@ -71,7 +71,7 @@ class Asked:
     """
 
     model: str | Path | Model
-    scene: Words | Scene
+    scene: Words | Source | Scene
     outputs: Outputs
     settings: Settings
     reading: ReadOptions
@@ -146,7 +146,8 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     settings = asked.of_process(number)
     outputs.refuse(())
     spec, name = (model.spec, model.name) if isinstance(model, Model) else (read_spec(model), str(model))
-    if not isinstance(scene, Scene):
+    has_reading = isinstance(scene, Source | Scene)
+    if not has_reading:
         reading = spec.reading(reading)
     opened, files = _open(scene, outputs, reading)
     sources: tuple[Stamp, ...] = ()
@@ -162,7 +163,7 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
         opened = clipped(opened, settings.aoi)
     # Bands that were asked of a path are all that was opened, in their order.
     bands = reading.get("bands")
-    places = _places(spec, name, opened, opened.bands if bands and not isinstance(scene, Scene) else bands)
+    places = _places(spec, name, opened, opened.bands if bands and not has_reading else bands)
     warn_of_doubts(as_it_is)
     context = choose_context(spec, name, settings.global_context)
     runtime = _runtime(model, spec, context, settings)
@@ -175,8 +176,9 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     } | ({"global_context": context} if spec.reach is None else {})
     key: str | None = None
     if sources:
+        how = dict(scene.options) if isinstance(scene, Source) else {}
         further = {"further": bool(outputs.further), "version": __version__}
-        key = digest(named | chosen | {"asked": asdict(settings) | dict(reading) | further}, sources)
+        key = digest(named | chosen | {"asked": asdict(settings) | how | dict(reading) | further}, sources)
     begun = given.layout if given else _noted(unfinished(outputs.classes, key, WINDOWS), opened.grid, spec.stride)
     job, largest = _job(opened, places, runtime, settings, begun)
     mean = None
@@ -193,14 +195,15 @@ def note_windows(path: Path, layout: WindowLayout) -> None:
         fresh.write_text(json.dumps(_windows(layout)), encoding="utf-8")
 
 
-def _open(scene: Words | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
+def _open(scene: Words | Source | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
     """The scene, and the files it is made of; none for one that is open already."""
-    if isinstance(scene, Scene):
+    if isinstance(scene, Source | Scene):
         further = sorted(name for name, value in reading.items() if value is not None and name != "bands")
         if further:
             raise OptionError(f"{further[0]} goes with a path; a scene that is open already has its own")
+    if isinstance(scene, Scene):
         return scene, ()
-    source = find_source(scene, **reading)
+    source = scene if isinstance(scene, Source) else find_source(scene, **reading)
     outputs.refuse(source.files)
     return source.open(), source.files
 
