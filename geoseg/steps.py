@@ -14,7 +14,7 @@ from geoseg import __version__
 from geoseg.disk import LOCK, Stamp, fresh_file, locked, refuse_changed, stamps
 from geoseg.documents import UNSOUND, checked, parse_json
 from geoseg.errors import OutputExistsError
-from geoseg.output import fingerprint, give_up, refuse_existing, refuse_foreign
+from geoseg.output import digest, give_up, refuse_existing, refuse_foreign
 from geoseg.training.checkpoint import discard
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Steps:
             OutputError: it cannot be made, or another run is at work in it.
         """
         sources = stamps(files)
-        key = fingerprint({"version": __version__} | given, files)
+        key = digest({"version": __version__} | given, sources)
         is_new = not folder.exists()
         if is_new:
             refuse_existing(folder, overwrite)
