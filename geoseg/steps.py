@@ -86,20 +86,31 @@ class Steps:
             self._save()
         return ours
 
-    def do(self, name: str, work: Callable[..., object], *files: Path) -> None:
+    def do(
+        self, name: str, work: Callable[..., object], *files: Path, is_whole: Callable[[], bool] = lambda: True
+    ) -> None:
         """Do a step that makes `files`, unless it is complete.
+
+        Args:
+            name: of the step.
+            work: does it, and is told whether it may overwrite.
+            *files: what it makes.
+            is_whole: whether what it made is still all there, where the disk may not have had it all.
 
         Raises:
             SceneError: a file that the run reads was changed since it began; its steps would not belong together.
         """
         if name in self._state["done"]:
-            logger.info("%s: done before", name)
-            return
+            if is_whole():
+                logger.info("%s: done before", name)
+                return
+            logger.warning("%s: was done before, and part of it is lost; doing it again", name)
         refuse_changed(self._sources, self._folder)
         done = work(overwrite=self.begin(*files))
         refuse_changed(self._sources, self._folder)
         logger.info("%s", done)
-        self._state["done"].append(name)
+        if name not in self._state["done"]:
+            self._state["done"].append(name)
         self._save()
 
     def finish(self, scores: dict[str, Any]) -> None:

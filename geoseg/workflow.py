@@ -25,6 +25,7 @@ from geoseg.chips.index import ChipIndex, read_index
 from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
 from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
+from geoseg.errors import ChipError
 from geoseg.legend import Legend
 from geoseg.names import plain_name
 from geoseg.prediction.predict import predict
@@ -120,7 +121,7 @@ def run(
     with Steps.open(output, given, _files(pairs, inputs.get("legend")), overwrite) as steps:
         chips, model = output / "chips", output / "model.safetensors"
         cut = partial(tile, paths, labels, chips, jobs=jobs, seed=seed, **inputs, **(tiling or {}))
-        steps.do("tile", cut, chips)
+        steps.do("tile", cut, chips, is_whole=partial(_is_whole, chips))
         # What was begun by this very run goes on; `train` tells by its settings and chips.
         learn = partial(train, chips, model, seed=seed, device=device, resume=True, **(training or {}))
         steps.do("train", learn, model, *(output / name for name in beside_model(model)))
@@ -144,6 +145,15 @@ def run(
         scores,
         time.monotonic() - start,
     )
+
+
+def _is_whole(chips: Path) -> bool:
+    """Whether all chips are there; they are not flushed, so a power cut may take some though they were complete."""
+    try:
+        read_index(chips).require_files()
+    except ChipError:
+        return False
+    return True
 
 
 def _files(pairs: list[LabelledScene], legend: Any) -> list[str | Path]:

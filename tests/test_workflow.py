@@ -14,6 +14,7 @@ from affine import Affine
 import geoseg
 from conftest import CORNER, model_of, polygons, striped
 from geoseg import workflow
+from geoseg.chips.index import read_index
 from geoseg.errors import GeosegError, OutputExistsError, SceneError
 from geoseg.models._network import SegmentationNetwork
 from geoseg.prediction import predict
@@ -112,6 +113,24 @@ def test_a_map_that_was_cut_off_goes_on_inside_of_a_run(brief, tmp_path, monkeyp
     geoseg.run(**brief)
     assert found == [True]
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_chips_that_a_power_cut_took_are_cut_again(brief, tmp_path, monkeypatch, caplog):
+    def die(*_, **__):
+        raise GeosegError("the power went out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow, "train", die)
+        with pytest.raises(GeosegError, match="power"):
+            geoseg.run(**brief)
+        chip = tmp_path / "out" / "chips" / read_index(tmp_path / "out" / "chips").frame["image"].iloc[0]
+        before = chip.read_bytes()
+        chip.write_bytes(b"")
+        with caplog.at_level("WARNING"), pytest.raises(GeosegError, match="power"):
+            geoseg.run(**brief)
+    assert chip.read_bytes() == before
+    assert "tile: was done before, and part of it is lost" in caplog.text
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["done"] == ["tile"]
 
 
 def test_results_of_two_runs_never_mix(brief, tmp_path):
