@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from geoseg.chips.index import DESCRIPTION, INDEX, ChipIndex, read_index
+from geoseg.chips.index import ChipIndex, read_index
 from geoseg.confusion import Accuracy
+from geoseg.disk import stamps
 from geoseg.errors import ChipError, ModelError, OptionError
 from geoseg.model import read_spec
 from geoseg.output import fingerprint, new_output, refuse_existing
 from geoseg.table import write_records
 from geoseg.training.fit import beside as beside_model
 from geoseg.training.fit import train
+from geoseg.training.job import files_of, made_with
+from geoseg.training.options import Asked
 
 logger = logging.getLogger(__name__)
 
@@ -139,13 +142,15 @@ def cross_validate(
     beside = tuple(name for model in models for name in (model, *beside_model(Path(model))))
     table = output.with_name(f"{output.stem}.folds.csv")
     refuse_existing(table, overwrite, beside)
-    key = fingerprint({"folds": numbers, "settings": settings}, [index.folder / INDEX, index.folder / DESCRIPTION])
+    files = files_of(index, Asked(**settings))
+    sources = stamps(files)
+    key = fingerprint({"folds": numbers, "settings": settings} | made_with(), files)
 
     def learn(path: Path, fold: int) -> None:
         # The workspace is kept for the same work only, so what lies there of a fold is its own.
         train(chips, path, fold=fold, resume=True, overwrite=True, **settings)
 
-    with new_output(table, overwrite=overwrite, beside=beside, key=key) as workspace:
+    with new_output(table, overwrite=overwrite, beside=beside, key=key, sources=sources) as workspace:
         accuracies = [
             _accuracy_of_fold(workspace.beside(model), number, learn)
             for model, number in zip(models, numbers, strict=True)

@@ -53,19 +53,12 @@ class Job:
     @property
     def files(self) -> list[str | Path]:
         """What it reads; of chips that were cut their index, which is another when they are cut anew."""
-        begin_ = self.settings.begin
-        beside = [name for name in (begin_.weights, begin_.model, self.settings.class_weights) if name]
-        sources = [path for source in self.index.origin.get("sources") or [] for path in source["paths"]]
-        files: list[str | Path] = [self.index.folder / DESCRIPTION, self.index.folder / INDEX, *beside]
-        if self.index.is_virtual:
-            files += [*sources, *(self.index.origin.get("label_files") or [])]
-        return files
+        return files_of(self.index, self.asked)
 
     @property
     def key(self) -> str:
         """What tells this training from others: its settings, and its files as they are now."""
-        made_with = {name: versions()[name] for name in ("geoseg", "torch")}
-        return fingerprint({"settings": self.settings.to_dict(), "fold": self.asked.fold} | made_with, self.files)
+        return fingerprint({"settings": self.settings.to_dict(), "fold": self.asked.fold} | made_with(), self.files)
 
     def sampler(self) -> ClassBalancedSampler:
         """The draws of each epoch."""
@@ -97,6 +90,21 @@ class Job:
         weights = None if weights is None else weights.to(self.device)
         loss = losses.build(settings.loss)
         return SegmentationTask(network, loss, weights, settings, self.team.rank, self.asked.compile), began
+
+
+def files_of(index: ChipIndex, asked: Asked) -> list[str | Path]:
+    """What a training reads; of chips that were cut their index, which is another when they are cut anew."""
+    beside = [name for name in (asked.weights, asked.begin_with, asked.class_weights) if name]
+    files: list[str | Path] = [index.folder / DESCRIPTION, index.folder / INDEX, *beside]
+    if index.is_virtual:
+        sources = [path for source in index.origin.get("sources") or [] for path in source["paths"]]
+        files += [*sources, *(index.origin.get("label_files") or [])]
+    return files
+
+
+def made_with() -> dict[str, Any]:
+    """The versions of what makes a difference to what is learned."""
+    return {name: versions()[name] for name in ("geoseg", "torch")}
 
 
 def prepare(chips: str | Path, asked: Asked, team: Team) -> Job:

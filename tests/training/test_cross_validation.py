@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,16 @@ import geoseg
 from conftest import WriteScene, striped
 from geoseg.cli import main
 from geoseg.confusion import Accuracy
-from geoseg.errors import ChipError, OptionError, OutputExistsError
+from geoseg.errors import ChipError, OptionError, OutputExistsError, SceneError
 from geoseg.model import read_spec
-from geoseg.training import cross_validation
+from geoseg.training import cross_validation, job
 from geoseg.training.cross_validation import CrossValidation, cross_validate, mean_and_spread
+from geoseg.training.fit import beside
 
 QUICK: dict[str, Any] = {"epochs": 1, "chips_per_epoch": 4, "batch_size": 4}
 WORDS = ["--epochs", "1", "--chips-per-epoch", "4", "--batch-size", "4", "-q"]
+
+SPEC = SimpleNamespace(training={"validation": {"confusion": np.eye(3).tolist()}})
 
 
 @pytest.fixture
@@ -73,6 +77,54 @@ def test_each_fold_is_held_out_once_and_none_is_trained_twice(
     assert float(rows[2]["mean_iou"]) == pytest.approx(np.mean(result.mean_iou))
     with pytest.raises(OutputExistsError):
         cross_validate(folds, output, **QUICK)
+
+
+@pytest.mark.parametrize("change", ["begin_with", "class_weights", "version"])
+def test_folds_of_other_files_or_another_version_are_not_gone_on_with(
+    folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    trained = []
+
+    def stopped_in_fold_1(_: Path, path: Path, *, fold: int, **__: Any) -> None:
+        trained.append(fold)
+        if fold == 1:
+            raise KeyboardInterrupt
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(cross_validation, "train", stopped_in_fold_1)
+    monkeypatch.setattr(cross_validation, "read_spec", lambda _: SPEC)
+    file = tmp_path / "file"
+    file.write_text("one")
+    settings: dict[str, Any] = {} if change == "version" else {change: str(file)}
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(folds, tmp_path / "m.safetensors", **settings)
+    assert trained == [0, 1, 1]
+    if change == "version":
+        monkeypatch.setattr(job, "versions", lambda: {"geoseg": "0", "torch": "0"})
+    else:
+        file.write_text("another")
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(folds, tmp_path / "m.safetensors", **settings)
+    assert trained == [0, 1, 1, 0, 1]
+
+
+def test_folds_that_began_with_different_files_make_no_table(
+    folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("one")
+
+    def changing(_: Path, path: Path, *, fold: int, **__: Any) -> None:
+        for name in (path.name, *beside(path)):
+            path.with_name(name).write_bytes(b"")
+        file.write_text(f"after fold {fold}")
+
+    monkeypatch.setattr(cross_validation, "train", changing)
+    monkeypatch.setattr(cross_validation, "read_spec", lambda _: SPEC)
+    with pytest.raises(SceneError, match=r"file: was changed while it was read, so .*m\.folds\.csv was not made"):
+        cross_validate(folds, tmp_path / "m.safetensors", begin_with=str(file))
+    assert not list(tmp_path.glob("m.*"))
 
 
 def test_the_command_trains_the_folds(folds: Path, tmp_path: Path) -> None:
