@@ -16,7 +16,7 @@ from geoseg.confusion import Accuracy
 from geoseg.disk import stamps
 from geoseg.errors import ChipError, ModelError, OptionError
 from geoseg.model import read_spec
-from geoseg.output import fingerprint, new_output, refuse_existing
+from geoseg.output import digest, new_output, refuse_existing
 from geoseg.table import write_records
 from geoseg.training.fit import beside as beside_model
 from geoseg.training.fit import train
@@ -142,9 +142,8 @@ def cross_validate(
     beside = tuple(name for model in models for name in (model, *beside_model(Path(model))))
     table = output.with_name(f"{output.stem}.folds.csv")
     refuse_existing(table, overwrite, beside)
-    files = files_of(index, Asked(**settings))
-    sources = stamps(files)
-    key = fingerprint({"folds": numbers, "settings": settings} | made_with(), files)
+    sources = stamps(files_of(index, Asked(**settings)))
+    key = digest({"folds": numbers, "settings": settings} | made_with(), sources)
 
     def learn(path: Path, fold: int) -> None:
         # The workspace is kept for the same work only, so what lies there of a fold is its own.
