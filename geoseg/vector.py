@@ -266,15 +266,22 @@ def within_reach(shapes: npt.NDArray[Any], grid: Grid) -> npt.NDArray[Any]:
     around = shapely.box(west - step, south - step, east + step, north + step)
     cut = shapes.copy()
     for row in rows:
-        try:
-            near = shapely.intersection(shapes[row], around)
-        except shapely.errors.GEOSException:  # reprojecting can make it invalid
-            near = shapely.clip_by_rect(shapes[row], *around.bounds)
-        parts = shapely.get_parts(near)
-        parts = parts[shapely.area(parts) > 0]
-        # Nothing can be drawn of an empty shape, so what only seemed near becomes a point beside the grid.
-        cut[row] = shapely.MultiPolygon(parts.tolist()) if len(parts) else shapely.Point(west - step, south - step)
+        # Coordinates may be so large that their products are none.
+        with np.errstate(invalid="ignore", over="ignore"):
+            cut[row] = _cut_to(shapes[row], around)
     return cut
+
+
+def _cut_to(shape: shapely.Geometry, around: shapely.Geometry) -> shapely.Geometry:
+    """The part of a polygon that lies in a box; a corner of the box where none does, as of that nothing is drawn."""
+    try:
+        near = shapely.intersection(shape, around)
+    except shapely.errors.GEOSException:  # reprojecting can make it invalid
+        near = shapely.clip_by_rect(shape, *around.bounds)
+    parts = shapely.get_parts(near)
+    parts = parts[shapely.area(parts) > 0]
+    west, south = around.bounds[:2]
+    return shapely.MultiPolygon(parts.tolist()) if len(parts) else shapely.Point(west, south)
 
 
 def read_parquet(path: Path) -> gpd.GeoDataFrame:

@@ -427,6 +427,13 @@ def test_shapes_are_cut_to_what_is_within_reach():
     assert cut[2:].tolist() == [near, point]
 
 
+def test_a_shape_that_came_out_of_a_projection_without_end_is_cut_without_a_word():
+    grid = Grid(None, Affine(1, 0, 0, 0, -1, 0), 10, 10)
+    endless = shapely.Polygon([(0, 0), (np.inf, np.inf), (5, -5), (0, 0)])
+    (cut,) = within_reach(np.array([endless]), grid)
+    assert np.isfinite(shapely.bounds(cut)).all()
+
+
 def test_errors_are_of_the_type_asked_for(tmp_path):
     for name, content, says in (
         ("gone.gpkg", None, "there is no such file"),
