@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+
+from geoseg.errors import GeosegError
 
 # PROJ takes it from the environment, in each of the libraries that bring a PROJ of their own.
 os.environ["PROJ_NETWORK"] = "OFF"
@@ -19,9 +22,6 @@ _GRID = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-REMEDY = "which would be opened with it; assign a coordinate system that names none, such as an EPSG code"
-"""What a sentence about such a file ends with."""
-
 _ELSEWHERE = re.compile(r"[/\\:]|\.\.")
 # "+init=epsg:4326" is an old way to write a code.
 _CODE = re.compile(r"(?:epsg|esri|iau|ogc|ignf):\w+", re.IGNORECASE)
@@ -43,3 +43,17 @@ def grid_elsewhere(text: str) -> str:
             if _ELSEWHERE.search(name) and not _CODE.fullmatch(name):
                 return name.removeprefix("@")[:200]
     return ""
+
+
+def refuse_grid_elsewhere(text: str, path: str | Path, error: type[GeosegError]) -> None:
+    """Refuse a file with the text of a CRS that names a grid by a path or address.
+
+    Raises:
+        GeosegError: of the given type.
+    """
+    grid = grid_elsewhere(text)
+    if grid:
+        raise error(
+            f"{path}: its coordinate system names the file {grid}, which would be opened with it; assign a coordinate "
+            "system that names none, such as an EPSG code"
+        )

@@ -77,6 +77,17 @@ def refuse_computed(path: Path, layer: str, error: type[GeosegError]) -> None:
         raise error(f"{path}: layer '{layer}' {reason}; save it as a layer of its own in a new GeoPackage")
 
 
+def crs_text_of(path: Path) -> str:
+    """The text of all its coordinate systems; empty where it is broken, which GDAL finds too."""
+    try:
+        with closing(_opened(path)) as database:
+            database.text_factory = lambda text: text.decode("utf-8", "replace")
+            rows = database.execute("SELECT * FROM gpkg_spatial_ref_sys").fetchall()
+    except sqlite3.Error:
+        return ""
+    return "\n".join(value for row in rows for value in row if isinstance(value, str))
+
+
 @contextmanager
 def left_alone(path: Path, error: type[GeosegError]) -> Iterator[str]:
     """Where GDAL shall open it, with the option IMMUTABLE, so that it writes neither into it nor beside it.

@@ -17,7 +17,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from geoseg.crs import REMEDY, grid_elsewhere
+from geoseg.crs import refuse_grid_elsewhere
 from geoseg.errors import GeosegError, SceneError
 from geoseg.grid import Grid
 from geoseg.limits import Limits
@@ -308,7 +308,7 @@ def _check_inside(
     dataset: rasterio.DatasetReader, path: str | Path, error: type[GeosegError], allow_remote: bool
 ) -> None:
     """Refuse a raster that sends GDAL to another file for its overviews, or PROJ to one for its coordinate system."""
-    _refuse_grid(dataset.crs.to_wkt() if dataset.crs else "", path, error)
+    refuse_grid_elsewhere(dataset.crs.to_wkt() if dataset.crs else "", path, error)
     # What a VRT names in them was looked at before it was opened.
     if allow_remote or dataset.driver == "VRT":
         return
@@ -323,13 +323,7 @@ def _check_head(path: str | Path, drivers: tuple[str, ...], error: type[GeosegEr
     """Refuse netCDF whose attributes, which are at its beginning, name a grid: opening it would open that too."""
     if drivers == ("netCDF",):
         with Path(path).open("rb") as file:
-            _refuse_grid(file.read(_NETCDF_HEAD).decode("latin-1"), path, error)
-
-
-def _refuse_grid(text: str, path: str | Path, error: type[GeosegError]) -> None:
-    grid = grid_elsewhere(text)
-    if grid:
-        raise error(f"{path}: its coordinate system names the file {grid}, {REMEDY}")
+            refuse_grid_elsewhere(file.read(_NETCDF_HEAD).decode("latin-1"), path, error)
 
 
 @lru_cache(maxsize=10_000)

@@ -10,10 +10,8 @@ import json
 import logging
 import mmap
 import re
-import sqlite3
 import stat
 import warnings
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -29,9 +27,9 @@ import shapely
 from pyarrow import ArrowException
 from pyproj.exceptions import ProjError
 
-from geoseg.crs import REMEDY, grid_elsewhere
+from geoseg.crs import refuse_grid_elsewhere
 from geoseg.errors import GeosegError, LabelError
-from geoseg.geopackages import MAGIC, layers_of, left_alone, refuse_computed
+from geoseg.geopackages import MAGIC, crs_text_of, layers_of, left_alone, refuse_computed
 from geoseg.grid import Grid
 from geoseg.parquet import require_measure
 from geoseg.raster import first_line
@@ -102,7 +100,7 @@ def read_vector(
     path = Path(path)
     head = _head(path, error)
     # Before GDAL sees it: a coordinate system that names a grid has it opened with the file.
-    _refuse_grid(_crs_text(path, head), path, error)
+    refuse_grid_elsewhere(_crs_text(path, head), path, error)
     try:
         if head.startswith(b"PAR1"):
             frame = _read_parquet(path, layer, error)
@@ -116,15 +114,9 @@ def read_vector(
     except (OSError, MemoryError, ValueError, RuntimeError, KeyError, shapely.errors.ShapelyError) as cause:
         raise error(f"{path}: cannot be read as a vector file: {_reason(cause, path)}") from cause
     if getattr(frame, "crs", None) is not None:
-        _refuse_grid(frame.crs.to_wkt(), path, error)
+        refuse_grid_elsewhere(frame.crs.to_wkt(), path, error)
         _require_usable(frame.crs, path, error)
     return _cleaned(frame, path, error)
-
-
-def _refuse_grid(text: str, path: Path, error: type[GeosegError]) -> None:
-    grid = grid_elsewhere(text)
-    if grid:
-        raise error(f"{path}: its coordinate system names the file {grid}, {REMEDY}")
 
 
 def _require_usable(crs: pyproj.CRS, path: Path, error: type[GeosegError]) -> None:
@@ -142,8 +134,8 @@ def _require_usable(crs: pyproj.CRS, path: Path, error: type[GeosegError]) -> No
 
 def _crs_text(path: Path, head: bytes) -> str:
     """What a file says of its coordinate systems, for the formats that say it in full."""
-    if head.startswith(b"SQLite format 3\0"):
-        return _geopackage_crs(path)
+    if head.startswith(MAGIC):
+        return crs_text_of(path)
     if head.startswith(b"fgb\x03fgb"):
         with path.open("rb") as file:
             return file.read(_FLATGEOBUF_HEAD).decode("latin-1")
@@ -151,19 +143,6 @@ def _crs_text(path: Path, head: bytes) -> str:
         beside = (path.with_suffix(suffix) for suffix in (".prj", ".PRJ"))
         return "\n".join(file.read_text("latin-1") for file in beside if file.is_file())
     return ""
-
-
-def _geopackage_crs(path: Path) -> str:
-    """The coordinate systems of a GeoPackage; nothing where it is broken, which GDAL finds too."""
-    found: list[str] = []
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-            database.text_factory = lambda text: text.decode("utf-8", "replace")
-            for row in database.execute("SELECT * FROM gpkg_spatial_ref_sys"):
-                found += [value for value in row if isinstance(value, str)]
-    except (sqlite3.Error, ValueError):
-        logger.debug("%s: its coordinate systems cannot be listed", path)
-    return "\n".join(found)
 
 
 def _head(path: Path, error: type[GeosegError]) -> bytes:
@@ -222,7 +201,7 @@ def _refuse_crs_links(path: Path, error: type[GeosegError]) -> None:
                 crs = json.JSONDecoder().raw_decode(text[start : start + _DEEP].decode("utf-8", "replace"))[0]
             except (ValueError, RecursionError) as cause:
                 raise error(f"{path}: has a 'crs' that cannot be read; save it as a GeoPackage first") from cause
-            _refuse_grid(str(crs), path, error)
+            refuse_grid_elsewhere(str(crs), path, error)
             if str(crs.get("type")).lower() not in {"name", "epsg", "ogc", "none"}:
                 raise error(
                     f"{path}: its coordinate system is a link to somewhere else; "

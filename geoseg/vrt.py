@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from geoseg.crs import REMEDY, grid_elsewhere
+from geoseg.crs import grid_elsewhere, refuse_grid_elsewhere
 from geoseg.errors import GeosegError
 
 MAX_BYTES = 50_000_000
@@ -67,9 +67,9 @@ def vrt_sources(path: Path, error: type[GeosegError]) -> list[VrtSource]:
             f"{path}: has an attribute twice, or a file's name that is not plain text, so it can be read in two ways; "
             "make it anew with 'gdalbuildvrt'"
         )
-    grid = next(filter(None, map(_grid_of, elements)), "")
-    if grid:
-        raise error(f"{path}: its coordinate system names the file {grid}, {REMEDY}")
+    for element in elements:
+        for words in _crs_texts(element):
+            refuse_grid_elsewhere(words, path, error)
     named = (source for element in elements for source in _named_by(element))
     return [source for source in dict.fromkeys(named) if source.name]
 
@@ -91,7 +91,9 @@ def leads_elsewhere(text: bytes) -> bool:
         return b"&#" in text or any(word in text.lower() for word in (b"overview", b"_dataset", b"filename"))
     elements = list(_elements(root))
     return any(
-        _is_ambiguous(element) or _grid_of(element) or any(source.name for source in _named_by(element))
+        _is_ambiguous(element)
+        or any(map(grid_elsewhere, _crs_texts(element)))
+        or any(source.name for source in _named_by(element))
         for element in elements
     )
 
@@ -121,15 +123,15 @@ def _is_name(element: ElementTree.Element) -> bool:
     return tag in _SOURCES or any(_ITEMS.fullmatch(f"{tag} {value.strip()}") for value in element.attrib.values())
 
 
-def _grid_of(element: ElementTree.Element) -> str:
-    """The file that a coordinate system in an element names, which PROJ would open; metadata only tell, but for SRS."""
+def _crs_texts(element: ElementTree.Element) -> list[str]:
+    """Texts of an element that may be a coordinate system; metadata only tell, but for SRS."""
     # A comment inside parts a text; GDAL may take each of its parts.
     tails = (child.tail or "" for child in element)
     comments = (child.text or "" for child in element if not isinstance(child.tag, str))
-    words = (*element.attrib.values(), element.text or "", *tails, *comments)
+    texts = [*element.attrib.values(), element.text or "", *tails, *comments]
     if _plain(element.tag) == "mdi" and not any(value.strip().lower() == "srs" for value in element.attrib.values()):
-        return ""
-    return next(filter(None, map(grid_elsewhere, words)), "")
+        return []
+    return texts
 
 
 def _named_by(element: ElementTree.Element) -> Iterator[VrtSource]:
