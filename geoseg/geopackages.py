@@ -7,6 +7,7 @@ read, may never end, or take any amount of memory. So only tables are read, whos
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
+from geoseg.disk import stamps
 from geoseg.errors import GeosegError
 
 MAGIC = b"SQLite format 3\0"
@@ -38,17 +40,22 @@ _HOT = bytes.fromhex("d9d505f920a163d7")
 _ESCAPE = re.compile("%[0-9a-fA-F]{2}")
 
 
-def layers_of(path: Path, error: type[GeosegError]) -> list[str]:
+def layers_of(place: Path, path: Path, error: type[GeosegError]) -> list[str]:
     """Names of the layers with geometries.
 
     Nothing of a layer is read, be it a view or a table.
+
+    Args:
+        place: where it is read, see `left_alone`.
+        path: what it is called in errors.
+        error: their type.
 
     Raises:
         GeosegError: of the given type: what says which layers there are is computed itself, or contradicts itself.
         ValueError: it is no database, or a broken one, or no GeoPackage.
     """
     try:
-        with closing(_opened(path)) as database:
+        with closing(_opened(place)) as database:
             for (name,) in database.execute(_NOTES).fetchall():
                 if reason := _why_computed(database, name):
                     raise error(f"{path}: is no plain GeoPackage: its '{name}' {reason}; save it anew as a GeoPackage")
@@ -61,15 +68,15 @@ def layers_of(path: Path, error: type[GeosegError]) -> list[str]:
     return names
 
 
-def refuse_computed(path: Path, layer: str, error: type[GeosegError]) -> None:
-    """Refuse a layer that is no plain table.
+def refuse_computed(place: Path, path: Path, layer: str, error: type[GeosegError]) -> None:
+    """Refuse a layer that is no plain table; the arguments are those of `layers_of`.
 
     Raises:
         GeosegError: of the given type: it is a view, a virtual table, or has columns that are computed.
         ValueError: the file is a broken database.
     """
     try:
-        with closing(_opened(path)) as database:
+        with closing(_opened(place)) as database:
             reason = _why_computed(database, layer)
     except sqlite3.Error as cause:
         raise ValueError(str(cause)) from cause
@@ -77,10 +84,10 @@ def refuse_computed(path: Path, layer: str, error: type[GeosegError]) -> None:
         raise error(f"{path}: layer '{layer}' {reason}; save it as a layer of its own in a new GeoPackage")
 
 
-def crs_text_of(path: Path) -> str:
+def crs_text_of(place: Path) -> str:
     """The text of all its coordinate systems; empty where it is broken, which GDAL finds too."""
     try:
-        with closing(_opened(path)) as database:
+        with closing(_opened(place)) as database:
             database.text_factory = lambda text: text.decode("utf-8", "replace")
             rows = database.execute("SELECT * FROM gpkg_spatial_ref_sys").fetchall()
     except sqlite3.Error:
@@ -89,29 +96,42 @@ def crs_text_of(path: Path) -> str:
 
 
 @contextmanager
-def left_alone(path: Path, error: type[GeosegError]) -> Iterator[str]:
-    """Where GDAL shall open it, with the option IMMUTABLE, so that it writes neither into it nor beside it.
+def left_alone(path: Path, error: type[GeosegError]) -> Iterator[Path]:
+    """Where to read it, with GDAL's option IMMUTABLE, so that nothing is written into it nor beside it.
 
-    Else it would finish what another program left, and make and remove files of SQLite while it reads.
+    What another program that has it open (QGIS, say) keeps in a log is read, too, from a copy: GDAL would finish that
+    program's work, and make and remove files of SQLite while it reads.
 
     Raises:
-        GeosegError: of the given type: not all that is in it is in the file.
-        OSError: it, or what lies beside it, cannot be read.
+        GeosegError: of the given type: it is written to just now, or a program left it in the middle of a change.
+        OSError: it, or what lies beside it, cannot be read or copied.
     """
-    log = path.with_name(f"{path.name}-wal")
-    for beside, mark in ((log, b""), (path.with_name(f"{path.name}-journal"), _HOT)):
-        if _holds(beside, mark):
-            raise error(
-                f"{path}: is open in another program, or was left so, with changes in '{beside.name}'; close it there"
-            )
-    if not log.exists() and not _ESCAPE.search(str(path.absolute())):
-        yield str(path.absolute())
+    log, journal = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-journal"))
+    if _holds(journal, _HOT):
+        raise error(f"{path}: is in the middle of a change by another program, or was left so; close it there")
+    has_changes = _holds(log, b"")
+    if not (has_changes or log.exists() or _ESCAPE.search(str(path.absolute()))):
+        yield path.absolute()
         return
-    # GDAL removes an empty log whatever the option says, and takes a name such as "%20" for another: it gets a new one.
     with TemporaryDirectory(prefix="geoseg-") as folder:
-        link = Path(folder) / "link.gpkg"
-        link.symlink_to(path.absolute())
-        yield str(link)
+        place = Path(folder) / "layers.gpkg"
+        if has_changes:
+            _copy_with(log, path, place, error)
+        else:
+            # GDAL removes an empty log whatever the option says, and takes a name such as "%20" for another.
+            place.symlink_to(path.absolute())
+        yield place
+
+
+def _copy_with(log: Path, path: Path, place: Path, error: type[GeosegError]) -> None:
+    """Copy it as it is with the changes in its log."""
+    before = stamps([path])
+    shutil.copyfile(path, place)
+    shutil.copyfile(log, place.with_name(f"{place.name}-wal"))
+    if stamps([path]) != before:
+        raise error(f"{path}: is written to by another program just now; try again when that is done")
+    with closing(sqlite3.connect(place)) as database:
+        database.execute("PRAGMA journal_mode = delete").fetchall()
 
 
 def _holds(path: Path, mark: bytes) -> bool:

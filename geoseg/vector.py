@@ -134,8 +134,6 @@ def _require_usable(crs: pyproj.CRS, path: Path, error: type[GeosegError]) -> No
 
 def _crs_text(path: Path, head: bytes) -> str:
     """What a file says of its coordinate systems, for the formats that say it in full."""
-    if head.startswith(MAGIC):
-        return crs_text_of(path)
     if head.startswith(b"fgb\x03fgb"):
         with path.open("rb") as file:
             return file.read(_FLATGEOBUF_HEAD).decode("latin-1")
@@ -294,9 +292,10 @@ def _read_parquet(path: Path, layer: str | None, error: type[GeosegError]) -> gp
 
 def _read_geopackage(path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
     with left_alone(path, error) as place:
+        refuse_grid_elsewhere(crs_text_of(place), path, error)
         # GDAL would run views to list them.
-        chosen = _chosen(layers_of(path, error), path, layer, error)
-        refuse_computed(path, chosen, error)
+        chosen = _chosen(layers_of(place, path, error), path, layer, error)
+        refuse_computed(place, path, chosen, error)
         return _read_frame(f"GPKG:{place}", chosen, IMMUTABLE="YES")
 
 
