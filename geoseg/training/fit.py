@@ -103,7 +103,8 @@ def train(
                 task, began = _train(job, output, checkpoints, signals, resume, overwrite, str(chips))
                 best = leave(workspace, job, task, began)
                 checkpoints.spent(workspace.main)
-            checkpoints.discard()
+            # By what they led to: the lock is given back, and another run may have begun its own by now.
+            discard_spent(output)
             return _result(output, task, best)
     except Stopped as stopped:
         signals.deliver()

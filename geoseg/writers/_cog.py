@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import rasterio
 import rasterio.shutil
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from geoseg.errors import OutputError
@@ -138,8 +140,11 @@ class CogWriter:
         return OutputError(f"{self._workspace.target}: cannot be written: {first_line(error)}; is the disk full?")
 
     def _verify(self) -> None:
-        with open_raster(self._workspace.main, error=OutputError) as dataset:
-            if (dataset.height, dataset.width) != self._grid.shape or dataset.nodata != self._layout.nodata:
+        with (
+            open_raster(self._plain, error=OutputError) as plain,
+            open_raster(self._workspace.main, error=OutputError) as dataset,
+        ):
+            if _facts(dataset) != _facts(plain):
                 raise OutputError(f"{self._workspace.target}: what was read back differs from what was written")
             for place, checksum in self._checksums.items():
                 try:
@@ -151,3 +156,12 @@ class CogWriter:
                     raise OutputError(
                         f"{self._workspace.target}: rows from {place[1]} on were not written whole; is the disk full?"
                     )
+
+
+def _facts(dataset: rasterio.DatasetReader) -> tuple[Any, ...]:
+    """What a raster says of itself, apart from its pixels and how it is stored."""
+    with gdal_settings():
+        tags = {key: value for key, value in dataset.tags().items() if key.startswith("GEOSEG_")}
+        colors = dataset.colormap(1) if ColorInterp.palette in dataset.colorinterp else None
+    placed = dataset.shape, dataset.crs, dataset.transform
+    return *placed, dataset.dtypes, dataset.nodata, dataset.descriptions, dataset.scales, tags, colors

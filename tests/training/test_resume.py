@@ -15,7 +15,7 @@ import torch
 import geoseg
 from geoseg.errors import ModelError, OutputError, OutputExistsError
 from geoseg.model import load_model
-from geoseg.training.checkpoint import Checkpoints, State
+from geoseg.training.checkpoint import Checkpoints, State, discard_spent
 from geoseg.training.job import prepare
 from geoseg.training.options import Asked
 from geoseg.training.team import Team
@@ -162,6 +162,22 @@ def test_what_runs_left_that_were_killed_while_they_wrote_does_not_add_up(tmp_pa
     assert checkpoints.begin(resume=True, overwrite=False).step == 3
     checkpoints.discard()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_the_next_run_has_begun_is_not_taken_for_spent(tmp_path):
+    """The lock is given back when a model has its name; the checkpoints that led to it are taken away after that."""
+    path = tmp_path / "m.safetensors"
+    path.write_text("the model")
+    first, second = (Checkpoints(path, "key", {}) for _ in range(2))
+    first.save(State(9, {"weights": torch.ones(2)}, {}))
+    first.spent(path)
+    second.begin(resume=False, overwrite=True)
+    second.save(State(1, {"weights": torch.ones(2)}, {}))
+    discard_spent(path)
+    assert steps_of(path) == [1]
+    second.spent(path)
+    discard_spent(path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_full_disk_leaves_the_last_whole_checkpoint(small_chips, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.crs import CRS
+from rasterio.transform import Affine
 from rio_cogeo import cog_validate
 
 from conftest import CORNER, UTM
@@ -116,6 +117,29 @@ def test_a_file_that_was_not_written_whole_is_found_out(tmp_path, monkeypatch):
     monkeypatch.setattr(CogWriter, "_optimise", spoiled)
     with pytest.raises(OutputError, match="were not written whole"):
         write(path, np.ones((900, 600), np.uint8), legend)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", ["crs", "transform", "tags", "colours"])
+def test_a_map_that_lost_what_it_says_of_itself_is_found_out(tmp_path, monkeypatch, lost):
+    """Pixels that are right are of no use in the wrong place, or without their classes."""
+    legend, path, optimise = Legend.from_names([(1, "a"), (2, "b")]), tmp_path / "map.tif", CogWriter._optimise
+
+    def spoiled(self):
+        optimise(self)
+        with rasterio.open(self._workspace.main, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+            if lost == "crs":
+                dataset.crs = "EPSG:32631"
+            elif lost == "transform":
+                dataset.transform = Affine(30, 0, 0, 0, -30, 0)
+            elif lost == "tags":
+                dataset.update_tags(GEOSEG_LEGEND="{}")
+            else:
+                dataset.write_colormap(1, {1: (0, 0, 0, 255)})
+
+    monkeypatch.setattr(CogWriter, "_optimise", spoiled)
+    with pytest.raises(OutputError, match="what was read back differs"):
+        write(path, np.ones((90, 60), np.uint8), legend)
     assert list(tmp_path.iterdir()) == []
 
 
