@@ -52,6 +52,6 @@ def main(ctx: click.Context, config: str | None) -> None:
     geoseg run SCENE LABELS -o out/           the whole job on your own
     """
     if config is not None:
-        from geoseg.cli.options import read_config
+        from geoseg.cli._config import read_config
 
         ctx.default_map = read_config(config, main, ctx)

@@ -138,7 +138,7 @@ def test_a_command_leaves_the_log_as_it_was(tmp_path, write_scene, caplog):
 
 
 def test_no_figure_is_null_in_json(capsys):
-    from geoseg.cli.options import tell
+    from geoseg.cli._command import tell
     from geoseg.training.fit import TrainResult
 
     tell(TrainResult("m", "unet", 1, 1, 1, float("nan"), 0.5, 1.0), as_json=True)

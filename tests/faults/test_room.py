@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from faults.conftest import COMMAND, files_in, output_of, started, words_of
 from geoseg.cli import main
-from geoseg.cli.options import command
+from geoseg.cli._command import command
 
 
 def limited(size):
