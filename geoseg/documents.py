@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 
-UNSOUND = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
-"""What comes of using a document that is of its format, and does not hold what it should."""
+UNSOUND = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError)
+"""What comes of using a document that is of its format, and does not hold what it should; archives raise the last."""
 
 _LEAST = -(2**63)
 _MOST_DIGITS = len(str(_LEAST))

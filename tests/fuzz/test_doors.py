@@ -105,6 +105,12 @@ def _with(**changes: Any) -> Callable[[bytes], bytes]:
     return lambda content: json.dumps(json.loads(content) | changes).encode()
 
 
+def _entries(flags: bytes) -> Callable[[bytes], bytes]:
+    """An archive whose list of entries says other flags and another way of packing."""
+    head = b"PK\x01\x02-\x03-\x00"
+    return lambda content: content.replace(head + bytes(4), head + flags)
+
+
 DEEPLY = b"[" * 3000 + b"]" * 3000
 
 FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
@@ -127,7 +133,10 @@ FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
         _with(options={"gap": 1, "virtual": True, "areas": True}), _with(sources=[{"options": {"bands": 3}}]),
     ),
     "chip index": (lambda content: content.replace(b'"type": "ProjectedCRS"', b'"type": "ProjectedXRS"'),),
-    "chip journal": (b"PK\x03\x04", lambda content: content[: len(content) // 2]),
+    "chip journal": (
+        b"PK\x03\x04", lambda content: content[: len(content) // 2],
+        _entries(b"\x01\x00\x00\x00"), _entries(b"\x00\x00\x63\x00"),  # locked, or packed as nobody does
+    ),
     "rows of a map": (b"\x80", DEEPLY),
     "run": (
         DEEPLY, _with(files=None), _with(files=[[]]), _with(files=["9" * 5000]), _with(files=["\0"]), _with(done=None),
