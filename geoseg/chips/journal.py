@@ -42,7 +42,7 @@ class Journal:
             with self._path(number).open("rb") as file, np.load(file, allow_pickle=False) as note:
                 cut = Cut(**{field.name: note[field.name] for field in fields(Cut)})
             return cut if self._is_whole(cut, pairs) else None
-        except (OSError, EOFError, BadZipFile, zlib.error, *UNSOUND):
+        except (OSError, EOFError, MemoryError, BadZipFile, zlib.error, *UNSOUND):
             return None
 
     def _path(self, number: int) -> Path:
