@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -15,6 +16,29 @@ from geoseg.errors import ClusterError, GeosegError
 
 Say = Callable[[Any], None]
 """Tells the process that leads something, which is not None."""
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM: processes begin here, and one that is left half begun would complain."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        caught.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, note) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler or signal.SIG_DFL)
+        # Also where the block failed: of the signal, most likely, which all the processes of a group have got.
+        for late in caught:
+            signal.raise_signal(late)
 
 
 class Helper:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import multiprocessing.resource_tracker
 import os
+import signal
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import ClusterError, OptionError
+from geoseg.helpers import undisturbed
 from geoseg.raster import first_line
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
+    from tornado.ioloop import IOLoop
 
 logger = logging.getLogger(__name__)
 
 WORKER_MEMORY = 1_500_000_000
 """Bytes that a worker takes about: torch, a network and its windows."""
+
+_FAREWELL = 2.0
+"""Seconds that a worker has to end by itself, when its work is given up."""
 
 _OWN = ("127.0.0.1", "localhost", "::1", "")
 
@@ -101,26 +109,75 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
         "distributed.worker.preload": [*dask.config.get("distributed.worker.preload"), "geoseg.atlas.steady"],
         "distributed.worker.profile.enabled": dashboard,
     }
-    with dask.config.set(CONFIG | more), steady_time():
+    with dask.config.set(CONFIG | more), steady_time(), _own_loop() as loop:
         try:
-            cluster = LocalCluster(
-                n_workers=jobs,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # with none, dask takes a port that the whole network sees
-                memory_limit=psutil.virtual_memory().total // jobs,
-                resources={"GPU": 1} if gpu else None,
-                # Its pages take seconds to load.
-                scheduler_kwargs={"dashboard": dashboard, "extensions": extensions()},
-                silence_logs=logging.CRITICAL,
-            )
+            with undisturbed():
+                cluster = LocalCluster(
+                    loop=loop,
+                    n_workers=jobs,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",  # with none, dask takes a port that the whole network sees
+                    memory_limit=psutil.virtual_memory().total // jobs,
+                    resources={"GPU": 1} if gpu else None,
+                    # Its pages take seconds to load.
+                    scheduler_kwargs={"dashboard": dashboard, "extensions": extensions()},
+                    silence_logs=logging.CRITICAL,
+                )
         except (OSError, RuntimeError, TimeoutError) as error:
             raise ClusterError(f"workers cannot be started on this machine: {first_line(error)}") from error
-        with cluster, Client(cluster, timeout=30) as client:
+        with cluster, Client(cluster, timeout=30) as client, _ended_at_once(cluster):
             if client.dashboard_link and dashboard:
                 logger.info("Dashboard: %s", client.dashboard_link)
             yield client
+
+
+@contextmanager
+def _own_loop() -> Iterator[IOLoop]:
+    """A loop of events in a thread that Ctrl-C does not reach, nor the processes that are started from there.
+
+    A terminal sends it to all of a command: this process alone is to answer, and to end the others.
+    """
+    from distributed.utils import LoopRunner
+
+    runner = LoopRunner()
+    # It is started by the first process otherwise, and lets Ctrl-C through to the thread that it is started from.
+    multiprocessing.resource_tracker.ensure_running()
+    with _interrupts_held():
+        runner.start()  # a thread begins with the mask of the one that starts it, and so does a process
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is left, where the system can do that."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _ended_at_once(cluster: LocalCluster) -> Iterator[None]:
+    """Give workers no time for what is given up: whatever they make is whole or absent, and killing them is safe."""
+    try:
+        yield
+    except BaseException:
+        with suppress(TimeoutError):
+            cluster.sync(_end, cluster)
+        raise
+
+
+async def _end(cluster: LocalCluster) -> None:
+    await asyncio.gather(*(keeper.close(timeout=_FAREWELL) for keeper in cluster.workers.values()))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from multiprocessing import forkserver
 from typing import Any, Generic, TypeVar
 
 from geoseg.errors import ChipError, ClusterError, OptionError
+from geoseg.helpers import undisturbed
 
 Context = TypeVar("Context")
 Task = TypeVar("Task")
@@ -46,7 +47,7 @@ class Workers(Generic[Context]):
                 yield function(self._context, task)
             return
         together = max(1, min(8, len(tasks) // (self._jobs * 3)))
-        with _undisturbed():
+        with undisturbed():
             results = self._pool.map(partial(_call, function), tasks, chunksize=together)
         try:
             yield from results
@@ -89,28 +90,6 @@ def workers(context: Context, jobs: int) -> Iterator[Workers[Context]]:
         # Whoever is stopped need not wait for all that is under way, only for the tasks at hand.
         stopping.set()
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM: processes begin here, and one that is left half begun would complain."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        caught.append(number)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, note) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler or signal.SIG_DFL)
-    for late in caught:
-        signal.raise_signal(late)
 
 
 def _start_method() -> multiprocessing.context.BaseContext:
