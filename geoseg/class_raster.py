@@ -22,6 +22,7 @@ from geoseg.errors import GeosegError, LegendError, MapError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_CLASSES, MAX_ID, Legend
 from geoseg.limits import Limits
+from geoseg.placing import placing
 from geoseg.raster import GDAL_ERRORS, current_limits, first_line, gdal_settings, grid_of, open_raster
 from geoseg.registry import shortened
 
@@ -64,7 +65,7 @@ class ClassRaster:
         """Class indices (rows, cols) on another grid: the class at each pixel's centre, `IGNORE` outside.
 
         Raises:
-            GeosegError: one of the two has a CRS and the other has none.
+            GeosegError: one of the two has a CRS and the other has none, or there is no way between them.
         """
         if (grid.crs is None) != (self.grid.crs is None):
             raise self.error(
@@ -120,7 +121,9 @@ class ClassRaster:
     def _warped(self, grid: Grid) -> WarpedVRT:
         dataset = self._dataset()
         outside = self._outside(dataset)
-        with gdal_settings():
+        assert grid.crs is not None  # noqa: S101
+        assert self.grid.crs is not None  # noqa: S101
+        with gdal_settings(), placing(self.path, self.grid.crs, grid.crs, self.error):
             return WarpedVRT(
                 dataset,
                 src_crs=self.grid.crs,

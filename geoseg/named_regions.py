@@ -12,6 +12,7 @@ from rasterio.features import rasterize
 
 from geoseg.errors import LabelError, MapError, OptionError
 from geoseg.grid import Grid
+from geoseg.placing import moved
 from geoseg.registry import suggestion
 from geoseg.vector import read_vector, within_reach
 
@@ -29,7 +30,7 @@ class NamedRegions:
         """Read the polygons of `path`, named by the column `field`.
 
         Raises:
-            LabelError: the file is missing, broken, or holds no polygon.
+            LabelError: the file is missing, broken, holds no polygon, or has no way to the CRS of the raster.
             MapError: one of raster and regions has a CRS and the other none.
             OptionError: no such column.
         """
@@ -40,7 +41,7 @@ class NamedRegions:
         if (frame.crs is None) != (grid.crs is None):
             raise MapError(f"{path}: one of the map and the regions has a CRS and the other has none; give both one")
         if grid.crs is not None:
-            frame = frame.to_crs(grid.crs.to_wkt())
+            frame = moved(frame, grid.crs, path, LabelError)
         self.names = _names(path, frame, field)
         self._shapes = frame.geometry.to_numpy()
         self._tree = shapely.STRtree(self._shapes)

@@ -25,13 +25,13 @@ import pyogrio
 import pyproj
 import shapely
 from pyarrow import ArrowException
-from pyproj.exceptions import ProjError
 
 from geoseg.crs import refuse_grid_elsewhere
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geopackages import MAGIC, crs_text_of, layers_of, left_alone, refuse_computed
 from geoseg.grid import Grid
 from geoseg.parquet import require_measure
+from geoseg.placing import DEGREES, require_way
 from geoseg.raster import first_line
 from geoseg.registry import suggestion
 
@@ -115,21 +115,9 @@ def read_vector(
         raise error(f"{path}: cannot be read as a vector file: {_reason(cause, path)}") from cause
     if getattr(frame, "crs", None) is not None:
         refuse_grid_elsewhere(frame.crs.to_wkt(), path, error)
-        _require_usable(frame.crs, path, error)
+        if frame.crs.is_bound:  # whoever moves its shapes would fail of a grid that is not here
+            require_way(frame.crs, DEGREES, path, error)
     return _cleaned(frame, path, error)
-
-
-def _require_usable(crs: pyproj.CRS, path: Path, error: type[GeosegError]) -> None:
-    """Refuse a coordinate system bound to a grid that is not here: whoever moves its shapes would fail."""
-    if not crs.is_bound:
-        return
-    try:
-        pyproj.Transformer.from_crs(crs, 4326)
-    except ProjError as cause:
-        raise error(
-            f"{path}: its coordinate system cannot be used here: {first_line(cause)}; assign one that needs no grid, "
-            "such as an EPSG code"
-        ) from cause
 
 
 def _crs_text(path: Path, head: bytes) -> str:

@@ -17,6 +17,7 @@ LAYERS = (
     ("disk",),
     ("output", "limits"),
     ("legend", "raster", "device", "geopackages", "parquet"),
+    ("placing",),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),
     ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),
     ("chips", "model", "viewing"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,11 @@ from geoseg.errors import LabelError
 from geoseg.grid import Grid
 from geoseg.labels import Labels
 from geoseg.legend import IGNORE, Legend
-from geoseg.raster import block_cache
+from geoseg.placing import called, moved
+from geoseg.raster import GDAL_ERRORS, block_cache
 from geoseg.vector import within_reach
+
+logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,13 +59,12 @@ class Regions:
         """Regions from a frame in any CRS, moved to that of the map.
 
         Raises:
-            LabelError: one of the two has a CRS and the other has none.
+            LabelError: one of the two has a CRS and the other has none, or there is no way between them.
         """
         if (frame.crs is None) != (grid.crs is None):
             has, lacks = ("regions", "map") if grid.crs is None else ("map", "regions")
             raise LabelError(f"{name}: the {has} have a CRS and the {lacks} none; assign the missing one first")
-        moved = frame if grid.crs is None else frame.to_crs(grid.crs.to_wkt())
-        shapes = moved.geometry.to_numpy()
+        shapes = (frame if grid.crs is None else moved(frame, grid.crs, name, LabelError)).geometry.to_numpy()
         return cls(name, shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))])
 
     def inside(self, grid: Grid) -> npt.NDArray[np.bool_]:
@@ -92,7 +95,7 @@ class Counts:
     Attributes:
         matrix: (K, K) pixels with a class in both, rows reference, columns map.
         map_pixels: (K,) pixels of each class in the whole map.
-        hectares: (K,) their area on the ground, None for a map without a CRS.
+        hectares: (K,) their area on the ground, None for a map without a place on the Earth.
         inside: pixels that count, with or without a class: all, or those inside the regions.
         unlabelled: pixels that count, have a class in the map and none in the reference.
         unmapped: pixels that count, have a class in the reference and none in the map.
@@ -167,11 +170,11 @@ def compare(
         LabelError: not a single pixel can be compared.
     """
     grid, classes = mapped.grid, len(mapped.legend)
-    areas = None if grid.crs is None else np.zeros(classes)
+    ground = pixel_areas(grid)
+    areas = None if ground is None else np.zeros(classes)
     counts = Counts(np.zeros((classes, classes), np.int64), np.zeros(classes, np.int64), areas)
     preview = Preview.of(grid, longest)
     margin = max((tally.margin for tally in tallies), default=0)
-    ground = None if grid.crs is None else pixel_areas(grid)
     with block_cache(CACHE), progress.bar("comparing", grid.height * grid.width / 1e6, "MP") as shown:
         for window in windows(grid):
             sight = _sight(mapped, labels, regions, window, margin)
@@ -240,18 +243,27 @@ def _count(result: Counts, core: Sight, ground: Floats | None) -> None:
     result.hectares += ground[mapped_rows] @ by_row[mapped_rows] / 10_000
 
 
-def pixel_areas(grid: Grid) -> Floats:
+def pixel_areas(grid: Grid) -> Floats | None:
     """Area on the ground of a pixel in each row, in square metres, taken in the middle column.
 
     The pixel's sides are measured on the WGS 84 ellipsoid, so that neither degrees nor a projection that stretches
     (Web Mercator, say) falsify it.
 
     Returns:
-        (rows,) square metres; NaN where a row lies outside of the projection's domain.
+        (rows,) square metres; NaN where a row lies outside of the projection's domain. None without a CRS, and for one
+        that is local or of another planet.
     """
+    if grid.crs is None:
+        return None
     row, column = np.arange(grid.height, dtype=np.float64) + 0.5, grid.width / 2
     ends = {"left": (-0.5, 0.0), "right": (0.5, 0.0), "top": (0.0, -0.5), "bottom": (0.0, 0.5)}
-    places = {name: _longitude_latitude(grid, column + dx, row + dy) for name, (dx, dy) in ends.items()}
+    try:
+        places = {name: _longitude_latitude(grid, column + dx, row + dy) for name, (dx, dy) in ends.items()}
+    except GDAL_ERRORS:
+        logger.warning(
+            "areas are left empty: the map's coordinate system '%s' has no place on the Earth", called(grid.crs)
+        )
+        return None
     latitude = np.radians((places["top"][1] + places["bottom"][1]) / 2)
     along = _metres(places["right"] - places["left"], latitude)
     down = _metres(places["bottom"] - places["top"], latitude)

@@ -19,6 +19,7 @@ from geoseg.errors import LabelError
 from geoseg.grid import Grid
 from geoseg.labels.columns import classes_of
 from geoseg.legend import IGNORE, Legend
+from geoseg.placing import moved
 from geoseg.vector import read_vector
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def read_samples(
     own = classes_of(path, frame, name, None, None)
     found = require_match(path, own.legend, legend, numbered=own.numbered)
     kept = own.frame.index.to_numpy()
-    points = own.frame.geometry if grid.crs is None else own.frame.geometry.to_crs(grid.crs.to_wkt())
+    points = own.frame.geometry if grid.crs is None else moved(own.frame.geometry, grid.crs, path, LabelError)
     if strata is not None:
         strata = Strata(strata.of[kept], strata.ids, strata.names, strata.pixels)
     unlabelled = len(frame) - len(kept)

@@ -26,6 +26,7 @@ from geoseg.atlas.scenes import SceneRef
 from geoseg.errors import OptionError, RegionError
 from geoseg.grid import METRES_PER_DEGREE, Grid
 from geoseg.model import ModelSpec
+from geoseg.placing import DEGREES, require_way
 from geoseg.prediction.blend import Axis
 from geoseg.prediction.layout import Piece, Request, plan
 
@@ -266,9 +267,11 @@ def laid(region: Region, lattice: Lattice) -> shapely.Geometry:
 
 def _crs(text: str) -> CRS:
     try:
-        return CRS.from_user_input(text)
+        crs = CRS.from_user_input(text)
     except (CRSError, ValueError) as error:
         raise OptionError(f"crs is '{text}'; name a CRS as EPSG:32632, or give auto or utm") from error
+    require_way(DEGREES, crs, "the regions", OptionError)
+    return crs
 
 
 def _is_north_up(t: Affine) -> bool:

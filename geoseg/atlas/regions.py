@@ -21,6 +21,7 @@ from rasterio.crs import CRS
 from geoseg.atlas.globe import in_degrees, placed
 from geoseg.errors import OptionError, RegionError
 from geoseg.names import plain_name
+from geoseg.placing import DEGREES, require_way
 from geoseg.registry import suggestion
 from geoseg.vector import read_vector
 
@@ -70,6 +71,7 @@ def read_regions(path: str | Path, *, layer: str | None = None, name_field: str 
     if kept.crs is None:
         raise RegionError(f"{path}: has no CRS, so its regions have no place on the Earth; assign one in QGIS")
     names = _names(path, kept, name_field)
+    require_way(kept.crs, DEGREES, path, RegionError)
     outlines = [in_degrees(geometry, pyproj.CRS(kept.crs)) for geometry in _dense(kept)]
     for name, outline in zip(names, outlines, strict=True):
         if not np.isfinite(outline.bounds).all() or not -90 <= outline.bounds[1] <= outline.bounds[3] <= 90:

@@ -21,6 +21,7 @@ from geoseg.errors import GeosegError, OptionError, SceneError
 from geoseg.grid import Grid
 from geoseg.model import ModelSpec
 from geoseg.output import fingerprint
+from geoseg.placing import DEGREES, require_way
 from geoseg.raster import is_remote
 from geoseg.readers import require_written
 from geoseg.scene import Scene, SceneView, band_places
@@ -201,6 +202,7 @@ def _looked_at(
     require_written(scene)
     masked = None if mask is None else (mask.place(scene, bands), mask.values)
     places = _places(scene, spec, model, bands, masked)
+    require_way(scene.grid.crs, DEGREES, scene.name, SceneError)
     outline = in_degrees(_outline(scene.grid), scene.grid.crs)
     if not np.isfinite(outline.bounds).all():
         raise SceneError(f"{scene.name}: its corners have no place on the globe; check its CRS and transform")

@@ -18,6 +18,7 @@ from geoseg.atlas.scenes import Candidate
 from geoseg.atlas.search import PREFIX, search
 from geoseg.documents import UNSOUND, parse_json
 from geoseg.errors import OptionError, SceneError
+from geoseg.placing import DEGREES, require_way
 from geoseg.raster import is_raster, is_remote
 from geoseg.readers import ReadOptions, Source, Words, find_sources
 from geoseg.readers._products import BandFile
@@ -113,6 +114,7 @@ def _indexed(path: Path, reading: ReadOptions) -> Iterator[Candidate]:
         raise SceneError(f"{path}: has no CRS, so its footprints have no place on the Earth; make it with 'gdaltindex'")
     when = next((columns[name] for name in _TIMES if name in columns), None)
     crs = pyproj.CRS(frame.crs)
+    require_way(crs, DEGREES, path, SceneError)
     for _, row in frame.iterrows():
         if not row[column]:
             raise SceneError(f"{path}: names no file in a row of its column '{column}'; mend the index")

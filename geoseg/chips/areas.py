@@ -16,6 +16,7 @@ import shapely
 from geoseg.chips.split import SPLITS
 from geoseg.errors import ChipError, OptionError
 from geoseg.grid import Grid, offsets
+from geoseg.placing import moved
 from geoseg.vector import read_vector
 
 COLUMN = "split"
@@ -48,7 +49,7 @@ class SplitAreas:
         where it is not a rectangle of the grid.
 
         Raises:
-            ChipError: one of the areas and the scene has a CRS and the other has none.
+            ChipError: one of the areas and the scene has a CRS and the other has none, or there is no way between them.
         """
         shapes = self._in_pixels(grid)
         tree = shapely.STRtree(shapes)
@@ -69,11 +70,11 @@ class SplitAreas:
     def _in_pixels(self, grid: Grid) -> npt.NDArray[Any]:
         if (grid.crs is None) != (self.shapes.crs is None):
             raise ChipError(f"{self.path}: only one of the areas and the scene has a CRS; assign the missing one first")
-        moved = self.shapes if grid.crs is None else self.shapes.to_crs(grid.crs.to_wkt())
+        shapes = self.shapes if grid.crs is None else moved(self.shapes, grid.crs, self.path, ChipError)
         # What lies outside of the projection's domain has infinite coordinates.
-        moved = moved.where(np.isfinite(shapely.bounds(moved.to_numpy())).all(axis=1), shapely.Polygon())
+        shapes = shapes.where(np.isfinite(shapely.bounds(shapes.to_numpy())).all(axis=1), shapely.Polygon())
         t = ~grid.transform
-        return np.asarray(moved.affine_transform([t.a, t.b, t.d, t.e, t.c, t.f]).to_numpy())
+        return np.asarray(shapes.affine_transform([t.a, t.b, t.d, t.e, t.c, t.f]).to_numpy())
 
 
 def read_areas(path: str | Path, column: str | None = None) -> SplitAreas:

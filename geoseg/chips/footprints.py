@@ -11,21 +11,25 @@ from rasterio.crs import CRS
 
 from geoseg.errors import ChipError
 from geoseg.grid import Grid
+from geoseg.placing import moved
 
 
-def chip_frame(rows: npt.NDArray[np.int64], grids: list[Grid], splits: tuple[str, ...]) -> gpd.GeoDataFrame:
+def chip_frame(
+    rows: npt.NDArray[np.int64], grids: list[Grid], splits: tuple[str, ...], names: list[str]
+) -> gpd.GeoDataFrame:
     """Chips in the scenes' CRS when they share one, else in longitude and latitude.
 
     Args:
         rows: (chips, 6 or more): scene, split, row, col, height, width.
         grids: of the scenes.
         splits: names of the splits.
+        names: of the scenes, for messages.
 
     Returns:
         Columns split, scene, row, col, height, width and geometry.
 
     Raises:
-        ChipError: some scenes have a CRS and others have none.
+        ChipError: some scenes have a CRS and others have none, or one that has no way to longitude and latitude.
     """
     columns = {"split": np.array(splits, object)[rows[:, 1]], "scene": rows[:, 0]}
     columns |= {name: rows[:, place] for place, name in enumerate(("row", "col", "height", "width"), start=2)}
@@ -37,8 +41,9 @@ def chip_frame(rows: npt.NDArray[np.int64], grids: list[Grid], splits: tuple[str
     for number, grid in enumerate(grids):
         own = rows[:, 0] == number
         shapes = gpd.GeoSeries(_footprints(rows[own, 2:6], grid), crs=grid.crs and grid.crs.to_wkt())
-        moved = shapes if crs is None or crs == grid.crs else shapes.to_crs(crs.to_wkt())
-        footprints[own] = moved.to_numpy()
+        if crs is not None and crs != grid.crs:
+            shapes = moved(shapes, crs, names[number], ChipError)
+        footprints[own] = shapes.to_numpy()
     return gpd.GeoDataFrame(pd.DataFrame(columns), geometry=gpd.GeoSeries(footprints, crs=crs and crs.to_wkt()))
 
 

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 
 from geoseg import __version__, progress
 from geoseg.chips.areas import SplitAreas, read_areas
@@ -233,7 +234,7 @@ class _Job:
                 "label more"
             )
         sizes = np.concatenate([cut.sizes for cut in cuts])
-        frame = chip_frame(rows, [pair.scene.grid for pair in self.pairs], self.plan.names)
+        frame = _chip_frame(rows, self.pairs, self.plan)
         names = [chip_name(self.pairs[scene], scene, row, col) for scene, _, row, col in rows[:, :4].tolist()]
         for place, folder in enumerate(("images", "labels")):
             files = [""] * len(names) if self.settings.virtual else [f"{folder}/{name}" for name in names]
@@ -316,6 +317,10 @@ def _wanted(division: Division, areas: SplitAreas | None) -> tuple[str, ...]:
     return tuple(name for name, share in zip(division.names, division.values, strict=True) if share > 0)
 
 
+def _chip_frame(rows: npt.NDArray[np.int64], pairs: list[LabelledScene], plan: ChipPlan) -> gpd.GeoDataFrame:
+    return chip_frame(rows, [pair.scene.grid for pair in pairs], plan.names, [pair.scene.name for pair in pairs])
+
+
 def _without_leaks(plan: ChipPlan, pairs: list[LabelledScene]) -> tuple[Windows, ...]:
     """Leave out chips that lie on, or too near, the ground of another split: where scenes overlap or touch.
 
@@ -325,7 +330,7 @@ def _without_leaks(plan: ChipPlan, pairs: list[LabelledScene]) -> tuple[Windows,
         return plan.windows  # blocks of one scene keep their gap by themselves
     scene = np.repeat(np.arange(len(pairs)), [len(own) for own in plan.windows])
     rows = np.column_stack([scene, np.concatenate(plan.windows)])
-    leaking = leaking_pairs(chip_frame(rows, [pair.scene.grid for pair in pairs], plan.names), plan.gap)
+    leaking = leaking_pairs(_chip_frame(rows, pairs, plan), plan.gap)
     lost = np.unique(np.where(rows[leaking[:, 0], 1] < rows[leaking[:, 1], 1], leaking[:, 0], leaking[:, 1]))
     if len(lost):
         logger.warning("%d chips lie on or near ground of another split and are left out", len(lost))

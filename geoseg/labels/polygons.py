@@ -21,6 +21,7 @@ from geoseg.grid import Grid
 from geoseg.labels.columns import classes_of
 from geoseg.labels.shapes import drawable
 from geoseg.legend import IGNORE, Legend
+from geoseg.placing import moved
 from geoseg.vector import read_vector, within_reach
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class PolygonLabels:
         """Class indices (rows, cols) on a grid.
 
         Raises:
-            LabelError: one of the two has a CRS and the other has none.
+            LabelError: one of the two has a CRS and the other has none, or there is no way between them.
         """
         shapes, indices = self._in_crs(grid.crs).near(grid)
         drawn = _drawn(shapes, indices.tolist(), grid)
@@ -98,7 +99,7 @@ class PolygonLabels:
                 raise LabelError(
                     f"{self.path}: the {has} have a CRS and the {lacks} none; assign the missing one first"
                 )
-            shapes = _moved(self.shapes, crs).to_numpy()
+            shapes = self._moved(crs).to_numpy()
             # What lies outside of the projection's domain has infinite coordinates.
             lost = ~np.isfinite(shapely.bounds(shapes)).all(axis=1)
             if lost.any():
@@ -108,6 +109,12 @@ class PolygonLabels:
             shapes, rows = _in_pieces(np.where(lost, shapely.Polygon(), shapes))
             self._placed[crs] = _Placed(shapely.STRtree(shapes), self.indices[rows])
         return self._placed[crs]
+
+    def _moved(self, crs: CRS | None) -> gpd.GeoSeries:
+        shapes = self.shapes
+        if crs is None or shapes.crs.equals(pyproj.CRS.from_user_input(crs.to_wkt()), ignore_axis_order=True):
+            return shapes
+        return moved(_densified(shapes), crs, self.path, LabelError)
 
 
 def polygon_labels(
@@ -148,12 +155,6 @@ def _disputed(shapes: npt.NDArray[Any], indices: npt.NDArray[np.uint8], grid: Gr
         own = shapes[indices == index]
         claims += _drawn(own, [0] * len(own), grid) == 0
     return claims > 1
-
-
-def _moved(shapes: gpd.GeoSeries, crs: CRS | None) -> gpd.GeoSeries:
-    if crs is None or shapes.crs.equals(pyproj.CRS.from_user_input(crs.to_wkt()), ignore_axis_order=True):
-        return shapes
-    return _densified(shapes).to_crs(crs.to_wkt())
 
 
 def _densified(shapes: gpd.GeoSeries) -> gpd.GeoSeries:

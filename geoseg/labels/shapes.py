@@ -15,6 +15,7 @@ import shapely
 from pyproj.exceptions import ProjError
 
 from geoseg.errors import LabelError
+from geoseg.placing import DEGREES, placing
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def drawable(path: Path, geometry: gpd.GeoSeries, buffer: float | None) -> tuple
         buffer: metres by which points and lines are widened, None for not at all.
 
     Raises:
-        LabelError: there are lines and no buffer.
+        LabelError: there are lines and no buffer, or degrees that are not those of the Earth.
     """
     parts, rows = _parts(shapely.force_2d(geometry.to_numpy()))
     dimensions = shapely.get_dimensions(parts)
@@ -52,7 +53,8 @@ def drawable(path: Path, geometry: gpd.GeoSeries, buffer: float | None) -> tuple
         if thin.any():
             logger.info("%s: %d labels are points, each for the one pixel it lies in", path, thin.sum())
     elif thin.any():
-        wide = _widened(gpd.GeoSeries(parts[thin], crs=geometry.crs), buffer).to_numpy()
+        with placing(path, geometry.crs, DEGREES, LabelError):
+            wide = _widened(gpd.GeoSeries(parts[thin], crs=geometry.crs), buffer).to_numpy()
         # The points themselves stay: the pixel a point lies in is labelled however small the buffer is.
         parts = np.concatenate([parts[~lines], wide])
         rows = np.concatenate([rows[~lines], rows[thin]])
@@ -92,10 +94,10 @@ def _widened(shapes: gpd.GeoSeries, metres: float) -> gpd.GeoSeries:
 
 def _is_true(shapes: gpd.GeoSeries) -> bool:
     """Whether a length in the shapes' CRS is that on the ground, to two percent; in Web Mercator it is not."""
-    west, south, east, north = shapes.to_crs(4326).total_bounds
     try:
+        west, south, east, north = shapes.to_crs(4326).total_bounds
         factors = pyproj.Proj(shapes.crs).get_factors((west + east) / 2, (south + north) / 2)
-    except ProjError:
+    except ProjError:  # a local one, or one of another planet, has nothing but its own metres
         return True
     scale = math.sqrt(abs(factors.areal_scale))
     return not math.isfinite(scale) or abs(scale - 1) < _TRUE_TO_SCALE

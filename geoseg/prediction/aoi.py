@@ -15,6 +15,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import OptionError
 from geoseg.grid import Grid
+from geoseg.placing import moved
 from geoseg.scene import Scene, SceneView
 from geoseg.vector import read_vector, within_reach
 
@@ -52,7 +53,8 @@ def clipped(scene: Scene, area: str | Path) -> ClippedScene:
     """The part of a scene inside the polygons of a vector file.
 
     Raises:
-        OptionError: there are no polygons, they miss the scene, or only one of the two has a CRS.
+        OptionError: there are no polygons, they miss the scene, only one of the two has a CRS, or there is no
+            way between them.
     """
     frame = read_vector(area, error=OptionError)
     kinds = frame.geom_type.isin(["Polygon", "MultiPolygon"]) & ~frame.geometry.is_empty
@@ -69,4 +71,4 @@ def _in_crs(shapes: gpd.GeoSeries, scene: Scene, area: str | Path) -> gpd.GeoSer
     if (shapes.crs is None) != (scene.grid.crs is None):
         lacking, having = (area, scene.name) if shapes.crs is None else (scene.name, area)
         raise OptionError(f"{lacking}: has no CRS and {having} has one, so neither can be laid on the other; assign it")
-    return shapes if shapes.crs is None else shapes.to_crs(scene.grid.crs)
+    return shapes if scene.grid.crs is None else moved(shapes, scene.grid.crs, area, OptionError)

@@ -12,7 +12,9 @@ from rasterio.enums import MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
+from geoseg.errors import SceneError
 from geoseg.grid import Grid
+from geoseg.placing import placing
 
 _NEARLY = 1e-6  # pixels; transforms are multiplied in floating point
 
@@ -84,16 +86,18 @@ def _warped(dataset: Any, numbers: list[int], nodata: list[float], grid: Grid) -
         values = dataset.read(numbers, out_shape=grid.shape, resampling=Resampling.average, out_dtype="float32")
         return values, (dataset.read_masks(numbers, out_shape=grid.shape) != 0).all(axis=0)
     unmasked = all(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums) and not nodata
-    with WarpedVRT(
-        dataset,
-        crs=grid.crs,
-        transform=grid.transform,
-        width=grid.width,
-        height=grid.height,
-        resampling=Resampling.average,
-        add_alpha=unmasked,  # else what lies beyond the raster would be black
-        warp_mem_limit=64,
-        **({"src_nodata": nodata[0], "nodata": nodata[0]} if nodata else {}),
-    ) as warped:
+    with placing(dataset.name, dataset.crs, grid.crs, SceneError):
+        view = WarpedVRT(
+            dataset,
+            crs=grid.crs,
+            transform=grid.transform,
+            width=grid.width,
+            height=grid.height,
+            resampling=Resampling.average,
+            add_alpha=unmasked,  # else what lies beyond the raster would be black
+            warp_mem_limit=64,
+            **({"src_nodata": nodata[0], "nodata": nodata[0]} if nodata else {}),
+        )
+    with view as warped:
         masks = warped.read_masks(numbers) != 0
         return warped.read(numbers, out_dtype="float32"), masks.all(axis=0)

@@ -17,6 +17,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import SceneError
 from geoseg.grid import Grid
+from geoseg.placing import placing
 from geoseg.raster import GDAL_ERRORS, first_line
 from geoseg.scene import Scene, SceneView, require_inside
 
@@ -146,11 +147,13 @@ def reprojected(scene: Scene, crs: str, resampling: str) -> Scene:
         with warnings.catch_warnings():
             # rasterio multiplies transforms in a way that affine will do away with.
             warnings.simplefilter("ignore", PendingDeprecationWarning)
-            place, width, height = calculate_default_transform(own.crs, wanted, own.width, own.height, *own.bounds)
-    except (*GDAL_ERRORS, ValueError) as error:
+            with placing(scene.name, own.crs, wanted, SceneError):
+                found = calculate_default_transform(own.crs, wanted, own.width, own.height, *own.bounds)
+    except ValueError as error:
         raise SceneError(
             f"{scene.name}: cannot be laid in {crs}: {first_line(error)}; name a CRS as EPSG:32632"
         ) from error
+    place, width, height = found
     return on_grid(scene, Grid(wanted, place, int(height), int(width)), resampling)
 
 

@@ -13,6 +13,7 @@ from rasterio.errors import CRSError
 
 from geoseg.errors import MapError, OptionError
 from geoseg.grid import Grid
+from geoseg.placing import placing
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Reprojection:
 
     Raises:
         OptionError: the coordinate system is not known.
-        MapError: the map has none, or its middle cannot be expressed in the other.
+        MapError: the map has none, has no way to the other, or its middle cannot be expressed in it.
     """
 
     def __init__(self, grid: Grid, name: str) -> None:
@@ -39,7 +40,9 @@ class Reprojection:
             raise MapError(f"the map has no CRS, so its polygons cannot be put into {name}; leave --dst-crs out")
         target = pyproj.CRS.from_wkt(self.crs.to_wkt())
         self._name = name
-        self._transformer = pyproj.Transformer.from_crs(pyproj.CRS.from_wkt(grid.crs.to_wkt()), target, always_xy=True)
+        with placing("the map", grid.crs, target, MapError):
+            own = pyproj.CRS.from_wkt(grid.crs.to_wkt())
+            self._transformer = pyproj.Transformer.from_crs(own, target, always_xy=True)
         self._turn = (
             360.0 / (target.axis_info[0].unit_conversion_factor * 180 / np.pi) if target.is_geographic else None
         )

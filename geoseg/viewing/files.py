@@ -19,6 +19,7 @@ from geoseg.class_raster import LEGEND_TAG, ClassRaster, open_class_raster
 from geoseg.errors import LabelError, SceneError, ViewError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_ID, Legend
+from geoseg.placing import moved
 from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, is_raster, is_remote, open_raster
 from geoseg.readers import Source, find_sources, read_coarse
 from geoseg.readers.geotiff import GeoTiffScene
@@ -77,7 +78,7 @@ class Found:
         if self.grid is not None:
             return _grid_on(self.grid, place, 2048, self.name).bounds
         assert self.frame is not None  # noqa: S101
-        left, bottom, right, top = map(float, on_page(self.frame, place).total_bounds)
+        left, bottom, right, top = map(float, on_page(self.frame, place, self.name).total_bounds)
         return left, bottom, right, top
 
 
@@ -201,11 +202,11 @@ def _confidence(source: Source, own: Grid, wanted: Wanted, place: Place) -> Laye
 
 
 def _shapes(path: str, frame: gpd.GeoDataFrame, wanted: Wanted, place: Place) -> Layer:
-    return shape_layer(Path(path), on_page(frame, place), wanted.class_field, wanted.legend, place)
+    return shape_layer(Path(path), on_page(frame, place, path), wanted.class_field, wanted.legend, place)
 
 
-def on_page(frame: gpd.GeoDataFrame, place: Place) -> gpd.GeoDataFrame:
-    """Features in the coordinates of a page.
+def on_page(frame: gpd.GeoDataFrame, place: Place, name: str) -> gpd.GeoDataFrame:
+    """Features of the file `name` in the coordinates of a page.
 
     Raises:
         LabelError: they have no place there.
@@ -214,10 +215,10 @@ def on_page(frame: gpd.GeoDataFrame, place: Place) -> gpd.GeoDataFrame:
         if not place.down:
             return frame
         return frame.set_geometry(frame.geometry.affine_transform([1, 0, 0, -1, 0, 0]))
-    moved = frame.to_crs(place.crs.to_wkt())
-    if not np.isfinite(moved.total_bounds).all():
-        raise LabelError("the features have no place in the CRS of the page")
-    return moved
+    there = moved(frame, place.crs, name, LabelError)
+    if not np.isfinite(there.total_bounds).all():
+        raise LabelError(f"{name}: the features have no place in the CRS of the page")
+    return there
 
 
 def _grid_on(own: Grid, place: Place, longest: int, name: str) -> Grid:

@@ -15,6 +15,7 @@ from rasterio.warp import transform as warp_points
 
 from geoseg.errors import ViewError
 from geoseg.grid import Grid
+from geoseg.placing import placing
 from geoseg.raster import GDAL_ERRORS, first_line
 from geoseg.viewing.layers import Bounds
 
@@ -100,8 +101,9 @@ def shown_grid(own: Grid, crs: CRS | None, longest: int, name: str) -> Grid:
         with warnings.catch_warnings():
             # rasterio multiplies transforms in a way that affine will do away with.
             warnings.simplefilter("ignore", PendingDeprecationWarning)
-            place, width, height = calculate_default_transform(own.crs, crs, own.width, own.height, *own.bounds)
-    except (*GDAL_ERRORS, ValueError) as error:
+            with placing(name, own.crs, crs, ViewError):
+                place, width, height = calculate_default_transform(own.crs, crs, own.width, own.height, *own.bounds)
+    except ValueError as error:
         raise ViewError(
             f"{name}: cannot be placed beside the others: {first_line(error)}; view it by itself"
         ) from error

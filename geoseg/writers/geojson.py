@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 from rasterio.crs import CRS
 
+from geoseg.errors import OptionError
+from geoseg.placing import DEGREES, require_way
 from geoseg.writers._ogr import OgrWriter
 
 logger = logging.getLogger(__name__)
@@ -29,11 +31,17 @@ class Writer(OgrWriter):
         description: str = "",
         geometry_type: str = "Polygon",
     ) -> None:
-        """Start the thread that writes; without a CRS the coordinates stay pixels, and that is said."""
+        """Start the thread that writes; without a CRS the coordinates stay pixels, and that is said.
+
+        Raises:
+            OptionError: the CRS has no way to the degrees that the format demands.
+        """
         if crs is None:
             logger.warning(
                 "%s: without a CRS the coordinates are pixels, not the degrees GeoJSON readers expect", path.name
             )
+        else:
+            require_way(crs, DEGREES, path.name, OptionError)
         super().open(path, crs, schema, description, geometry_type)
 
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from rasterio.crs import CRS
 
 from geoseg.errors import OptionError
+from geoseg.placing import DEGREES, require_way
 from geoseg.writers._ogr import OgrWriter
 
 EXTENSIONS = (".geojsonl", ".geojsons", ".ndjson")
@@ -22,12 +23,13 @@ class Writer(OgrWriter):
         """Seven decimals; a line feed between features, which every reader takes.
 
         Raises:
-            OptionError: without a CRS there is no way to the degrees that the format demands.
+            OptionError: there is no CRS, or it has no way to the degrees that the format demands.
         """
         if crs is None:
             raise OptionError(
                 f"{self._path.name}: GeoJSON sequences hold degrees, and the map has no CRS; write .gpkg or .parquet"
             )
+        require_way(crs, DEGREES, self._path.name, OptionError)
         return {"COORDINATE_PRECISION": "7", "RS": "NO"}
 
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
