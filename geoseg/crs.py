@@ -18,7 +18,7 @@ _GRID = re.compile(
     | PARAMETERFILE\s*[\[(]\s*"[^"]*"\s*,\s*"    # WKT 2: PARAMETERFILE["what it is","name"]
     | \bfile"\s*,\s*"value"\s*:\s*"                             # PROJJSON: "name": "... file", "value": "name"
     )(?P<quoted>[^"']*)
-    | (?:grids|init|file|model|datumgrid_file)\s*=\s*(?P<plain>"[^"]*"|'[^']*'|[^\s"'<>\]]*)
+    | (?:grids|init|file|model|datumgrid_file)\s*=\s*(?P<plain>"[^"]*"|'[^']*'|[^\s"'<>|\]]*)
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -18,6 +18,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.crs import refuse_grid_elsewhere
+from geoseg.embedded import refuse_names_inside
 from geoseg.errors import GeosegError, SceneError
 from geoseg.grid import Grid
 from geoseg.limits import Limits
@@ -64,11 +65,10 @@ _MAGIC = (
     (b"CDF\x02", "netCDF"),
 )
 
-_NETCDF_HEAD = 1_000_000
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 # Of a remote file only the name is known; nothing but these is tried, least of all what points to other files.
-_REMOTE = {".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".png": "PNG", ".jpg": "JPEG", ".img": "HFA"}
+_REMOTE = {".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".png": "PNG", ".jpg": "JPEG"}
 
 
 _cache: ContextVar[int] = ContextVar("_cache", default=BLOCK_CACHE)
@@ -142,8 +142,8 @@ def open_raster(
         drivers: tuple[str, ...] = (_remote_driver(str(path), error, allow_remote), *limits.drivers)
     else:
         drivers = _drivers(str(path), error, limits)
-        _check_beside(str(path), error, allow_remote)
-        _check_head(path, drivers, error)
+        _check_beside(str(path), error, allow_remote, limits)
+        _check_head(path, drivers, error, limits)
         if drivers == ("VRT",):
             _check_sources(Path(path), error, allow_remote, limits)
     dataset = _opened(path, drivers, error)
@@ -269,15 +269,15 @@ def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool, lim
                 pending.append(target)
                 continue
             seen.add(target)
-            _check_beside(str(target), error, allow_remote)
-            _check_head(target, drivers, error)
+            _check_beside(str(target), error, allow_remote, limits)
+            _check_head(target, drivers, error, limits)
             status = target.stat()
             fault = _fault(target, status.st_mtime_ns, status.st_size, drivers, limits, allow_remote)
             if fault:
                 raise error(f"{path}: names a source that cannot be read: {fault}")
 
 
-def _check_beside(path: str, error: type[GeosegError], allow_remote: bool) -> None:
+def _check_beside(path: str, error: type[GeosegError], allow_remote: bool, limits: Limits) -> None:
     """Refuse what stands beside a raster under its name and would make GDAL open something else.
 
     Overviews and masks are opened by their content: one that is a VRT reads whatever it names. GDAL looks for them in
@@ -285,15 +285,28 @@ def _check_beside(path: str, error: type[GeosegError], allow_remote: bool) -> No
     """
     for beside in (f"{path}{ending}" for ending in (".ovr", ".OVR", ".msk", ".MSK")):
         if os.path.lexists(beside):
-            if _drivers(beside, error, Limits()) != ("GTiff",):
+            drivers = _drivers(beside, error, Limits())
+            if drivers != ("GTiff",):
                 raise error(f"{beside}: is not the GeoTIFF that its name says, so {path} is not read; remove it")
-            _check_beside(beside, error, allow_remote)
+            _check_head(beside, drivers, error, Limits())
+            _check_beside(beside, error, allow_remote, limits)
             _check_sound(beside, path, error, allow_remote)
+    _check_notes(Path(path), error, limits)
     for notes in (Path(f"{path}.aux.xml"), Path(f"{path}.AUX.XML")):
         if allow_remote or not os.path.lexists(notes):
             continue
         if not notes.is_file() or notes.stat().st_size > MAX_BYTES or leads_elsewhere(notes.read_bytes()):
             raise error(f"{notes}: names other files to be opened with {path}; remove it, or give --allow-remote")
+
+
+def _check_notes(path: Path, error: type[GeosegError], limits: Limits) -> None:
+    """Refuse what ERDAS (.aux) and others (.hdr, .prj) write beside a raster, where it names files for GDAL to open."""
+    for notes in {each for end in (".aux", ".AUX") for each in (path.with_suffix(end), Path(f"{path}{end}"))}:
+        if notes != path and notes.is_file():
+            _check_head(notes, ("HFA",), error, limits)
+    for notes in (path.with_suffix(end) for end in (".hdr", ".HDR", ".prj", ".PRJ")):
+        if notes != path and notes.is_file() and notes.stat().st_size <= MAX_BYTES:
+            refuse_grid_elsewhere(notes.read_text("latin-1"), notes, error)
 
 
 def _check_sound(beside: str, path: str, error: type[GeosegError], allow_remote: bool) -> None:
@@ -319,11 +332,11 @@ def _check_inside(
         )
 
 
-def _check_head(path: str | Path, drivers: tuple[str, ...], error: type[GeosegError]) -> None:
-    """Refuse netCDF whose attributes, which are at its beginning, name a grid: opening it would open that too."""
-    if drivers == ("netCDF",):
-        with Path(path).open("rb") as file:
-            refuse_grid_elsewhere(file.read(_NETCDF_HEAD).decode("latin-1"), path, error)
+def _check_head(path: str | Path, drivers: tuple[str, ...], error: type[GeosegError], limits: Limits) -> None:
+    """Refuse a file that names others inside of it: opening it would open them too."""
+    for driver in drivers:
+        if driver != "HFA" or driver not in limits.drivers:
+            refuse_names_inside(path, driver, error)
 
 
 @lru_cache(maxsize=10_000)

@@ -13,7 +13,7 @@ ROOT = Path(geoseg.__file__).parent
 LAYERS = (
     ("errors", "__init__"),
     ("crs",),
-    ("registry", "documents", "grid", "progress", "vrt", "units", "compiled", "helpers", "names", "table"),
+    ("registry", "documents", "grid", "progress", "vrt", "embedded", "units", "compiled", "helpers", "names", "table"),
     ("disk",),
     ("output", "limits"),
     ("legend", "raster", "device", "geopackages", "parquet"),
