@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from geoseg.errors import GeosegError, OutputError, SceneError
 from geoseg.vrt import vrt_sources
 
 LOCK = ".geoseg-lock"
+
+# GDAL looks for notes of satellites' ground stations under names that are not the raster's.
+_NOTES = (".txt", ".xml", ".dim", ".ige", ".rrd")
 
 Stamp = tuple[str, int, int] | tuple[str]
 
@@ -137,6 +141,42 @@ def refuse_changed(before: Iterable[Stamp], target: Path) -> None:
                 f"{known[0]}: was changed while it was read, so {target} was not made; start again when nobody writes "
                 "to it"
             )
+
+
+def refuse_pipes_beside(path: str | Path, error: type[GeosegError]) -> None:
+    """Refuse a file of a folder where something that never ends has a name that GDAL would open with it.
+
+    World files, notes, indices, logs of databases: there are far too many such names to ask for each.
+
+    Raises:
+        GeosegError: of the given type: a pipe, a socket or a device, or a link to one.
+    """
+    folder, stem = Path(path).absolute().parent, Path(path).stem.lower()
+    try:
+        endless = _endless(folder, folder.stat().st_mtime_ns)
+    except OSError:
+        return  # a folder that cannot be listed
+    for name in endless:
+        here = name.lower()
+        if here.startswith((f"{stem}.", f"{stem}_")) or here.endswith(_NOTES):
+            raise error(
+                f"{folder / name}: is a pipe, a socket or a device under a name that is opened with {path}; move it "
+                "elsewhere"
+            )
+
+
+@lru_cache(maxsize=100)
+def _endless(folder: Path, mtime_ns: int) -> tuple[str, ...]:
+    """Names in a folder of what is neither a file nor a folder; looked for once in a folder as it is now."""
+    with os.scandir(folder) as entries:
+        return tuple(entry.name for entry in entries if not _ends(entry))
+
+
+def _ends(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file() or entry.is_dir() or not Path(entry.path).exists()
+    except OSError:  # a link in a circle
+        return True
 
 
 def identity(path: Path) -> list[int]:

@@ -18,6 +18,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.crs import refuse_grid_elsewhere
+from geoseg.disk import refuse_pipes_beside
 from geoseg.embedded import refuse_names_inside
 from geoseg.errors import GeosegError, SceneError
 from geoseg.grid import Grid
@@ -283,6 +284,7 @@ def _check_beside(path: str, error: type[GeosegError], allow_remote: bool, limit
     Overviews and masks are opened by their content: one that is a VRT reads whatever it names. GDAL looks for them in
     small letters and in capitals.
     """
+    refuse_pipes_beside(path, error)
     for beside in (f"{path}{ending}" for ending in (".ovr", ".OVR", ".msk", ".MSK")):
         if os.path.lexists(beside):
             drivers = _drivers(beside, error, Limits())

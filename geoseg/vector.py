@@ -27,6 +27,7 @@ import shapely
 from pyarrow import ArrowException
 
 from geoseg.crs import refuse_grid_elsewhere
+from geoseg.disk import refuse_pipes_beside
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geopackages import MAGIC, crs_text_of, layers_of, left_alone, refuse_computed
 from geoseg.grid import Grid
@@ -137,6 +138,7 @@ def _head(path: Path, error: type[GeosegError]) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise error(f"{path}: is {kind}; a vector file such as a GeoPackage is needed")
+        refuse_pipes_beside(path, error)
         with path.open("rb") as file:
             head = file.read(1_000_000)
     except FileNotFoundError as cause:
