@@ -6,6 +6,7 @@ of an honest file has some bytes of its own, whatever compresses them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ _FEW_BYTES = 1_000_000_000
 _MOST_BYTES = 100_000_000_000
 # Coordinates shrink to a tenth, hardly to a hundredth.
 _MOST_RATIO = 1000
+_WIDEST = 8
 
 
 def require_measure(path: Path) -> None:
@@ -41,7 +43,8 @@ def require_measure(path: Path) -> None:
             )
         if rows > _FEW_ROWS and rows > size * _MOST_ROWS_PER_BYTE:
             raise ValueError(f"{rows:,} rows in {size:,} bytes are no shapes that differ; make it anew without copies")
-        _require_bytes(sum(_bytes_of(notes, group) for group in range(notes.num_row_groups)), size)
+        for measure in (_bytes_of, _list_bytes_of):
+            _require_bytes(sum(measure(notes, group) for group in range(notes.num_row_groups)), size)
     _require_bytes(_text_bytes(path, size), size)
 
 
@@ -58,25 +61,48 @@ def _bytes_of(notes: pq.FileMetaData, group: int) -> int:
     return sum(max(row_group.column(place).total_uncompressed_size, 0) for place in range(row_group.num_columns))
 
 
+def _list_bytes_of(notes: pq.FileMetaData, group: int) -> int:
+    """Bytes of what is in lists and maps, of which a row can hold any number, were each a number of the widest kind."""
+    row_group = notes.row_group(group)
+    inside = (place for place in range(row_group.num_columns) if notes.schema.column(place).max_repetition_level)
+    return sum(max(row_group.column(place).num_values, 0) * _WIDEST for place in inside)
+
+
 def _text_bytes(path: Path, size: int) -> int:
-    """Bytes of all shapes and texts, each repetition counted; no more is looked at than what exceeds the measure."""
+    """Bytes of all shapes and texts, each repetition counted; no more is looked at than what exceeds the measure.
+
+    A text may be in a list, a map or a structure, and these in each other: each is a column of its own, with a path.
+    """
     with pq.ParquetFile(path) as file:
-        names = [field.name for field in file.schema_arrow if _is_bytes(field.type)]
+        columns = map(file.metadata.schema.column, range(file.metadata.num_columns))
+        names = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
     total = 0
     # As dictionaries: one copy of each value, and its places.
     with pq.ParquetFile(path, read_dictionary=names) as file:
         for group in range(file.num_row_groups):
             for name in names:
                 for chunk in file.read_row_group(group, columns=[name]).column(0).chunks:
-                    total += _length(chunk)
+                    total += sum(map(_length, _leaves(chunk)))
                 if total > max(_FEW_BYTES, size * _MOST_RATIO):
                     return total
     return total
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    own = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return own in (pa.binary(), pa.large_binary(), pa.string(), pa.large_string())
+def _leaves(array: pa.Array) -> Iterator[pa.Array]:
+    """The arrays of which one that is nested is made."""
+    if pa.types.is_struct(array.type):
+        inner = [array.field(place) for place in range(array.type.num_fields)]
+    elif pa.types.is_map(array.type):
+        inner = [array.keys, array.items]
+    elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type) or pa.types.is_fixed_size_list(array.type):
+        inner = [array.values]
+    elif isinstance(array, pa.ExtensionArray):
+        inner = [array.storage]
+    else:
+        yield array
+        return
+    for each in inner:
+        yield from _leaves(each)
 
 
 def _length(chunk: pa.Array) -> int:

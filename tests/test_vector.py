@@ -386,6 +386,18 @@ def copied(path, shape, count, group=100_000):
     return path
 
 
+def beside_shapes(path, column, times):
+    """A GeoParquet file of 100 shapes with a column of as many values, many times."""
+    table = pq.read_table(write(path))
+    shapes = pa.array([shapely.to_wkb(shapely.Point(number, 1)) for number in range(100)])
+    part = pa.table({"geometry": shapes, "more": column})
+    with pq.ParquetWriter(path, part.schema, compression="zstd") as file:
+        file.add_key_value_metadata({"geo": table.schema.metadata[b"geo"].decode()})
+        for _ in range(times):
+            file.write_table(part)
+    return path
+
+
 class TestParquetOfCopies:
     @pytest.mark.parametrize(
         ("vertices", "count", "says"),
@@ -404,6 +416,31 @@ class TestParquetOfCopies:
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
         tracemalloc.stop()
         assert pa.default_memory_pool().max_memory() < 1_000_000_000
+
+    @pytest.mark.parametrize("kind", ["structure", "list", "map", "list in a structure"])
+    def test_texts_that_are_nested_are_counted_too(self, tmp_path, kind):
+        text = pa.array(["x" * 1_000_000] * 100)
+        each = pa.array(range(101), pa.int32())
+        column = {
+            "structure": lambda: pa.StructArray.from_arrays([text], ["a"]),
+            "list": lambda: pa.ListArray.from_arrays(each, text),
+            "map": lambda: pa.MapArray.from_arrays(each, pa.array(["a"] * 100), text),
+            "list in a structure": lambda: pa.StructArray.from_arrays([pa.ListArray.from_arrays(each, text)], ["a"]),
+        }[kind]()
+        path = beside_shapes(tmp_path / "a.parquet", column, 11)
+        with pytest.raises(LabelError, match=r"its [0-9,]+ bytes would take 1,0[0-9,]+ and more in memory"):
+            read_vector(path)
+
+    def test_numbers_in_a_list_are_counted_too(self, tmp_path):
+        column = pa.ListArray.from_arrays(pa.array([0] * 100 + [20_000_000], pa.int32()), np.zeros(20_000_000, np.int8))
+        path = beside_shapes(tmp_path / "a.parquet", column, 7)
+        with pytest.raises(LabelError, match=r"its [0-9,]+ bytes would take 1,120,[0-9,]+ and more in memory"):
+            read_vector(path)
+
+    def test_nested_columns_of_an_honest_file_are_read(self, tmp_path):
+        kind = pa.struct({"names": pa.list_(pa.string()), "codes": pa.map_(pa.string(), pa.int64())})
+        column = pa.array([{"names": [str(number), "b"], "codes": [("a", number)]} for number in range(100)], kind)
+        assert len(read_vector(beside_shapes(tmp_path / "a.parquet", column, 2))) == 200
 
     def test_some_are_read(self, tmp_path):
         assert len(read_vector(copied(tmp_path / "a.parquet", shapely.Point(1, 2), 1000, 1000))) == 1000
