@@ -2,7 +2,8 @@
 
 The steps of the job are functions of this package: `tile`, `train`, `predict`, `vectorize`, `evaluate`, and `run` for
 all of them; `sample` draws the points that a map is judged by, `view` shows what was made, `map` maps whole regions.
-They are imported when first used, so that `import geoseg` stays light.
+They are imported when first used, so that `import geoseg` stays light, and what they are called with is held against
+their type hints before they begin.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ __all__ = ["__version__", *_HOMES]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        from geoseg.hints import checking
+
+        # Kept: what is pickled by its name must be the same whenever it is asked for.
+        return globals().setdefault(name, checking(getattr(importlib.import_module(_HOMES[name]), name), name))
     raise AttributeError(f"module 'geoseg' has no attribute {name!r}")
 
 

@@ -9,8 +9,9 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, TypeVar, get_type_hints, is_typeddict
+
+from geoseg.hints import fitted
 
 T = TypeVar("T")
 
@@ -97,26 +98,10 @@ def checked(kind: type[T], values: Any) -> T:
     hints = get_type_hints(kind)
     if not isinstance(values, dict) or not set(values) <= set(hints):
         raise TypeError(f"{str(values)[:40]!r} is no table of {', '.join(hints)}")
+    found = {}
     for name in hints if is_typeddict(kind) and kind.__total__ else values:  # type: ignore[attr-defined]
-        if name not in values or not _is_a(values[name], hints[name]):
-            raise TypeError(f"its {name} is {str(values.get(name))[:40]!r}")
-    return kind(**values)
-
-
-def _is_a(value: Any, wanted: Any) -> bool:
-    kind, inner = get_origin(wanted) or wanted, get_args(wanted)
-    if kind is Any:
-        return True
-    if kind is dict:
-        return isinstance(value, dict) and all(isinstance(k, str) and _is_a(v, inner[1]) for k, v in value.items())
-    if kind is list:
-        return isinstance(value, list) and all(_is_a(item, inner[0]) for item in value)
-    if kind is Literal:
-        return value in inner
-    if kind in (UnionType, Union):
-        return any(_is_a(value, one) for one in inner)
-    if isinstance(value, bool):
-        return kind is bool
-    if isinstance(value, int) and kind is int:
-        return _LEAST <= value <= -_LEAST - 1
-    return isinstance(value, (int, float) if kind is float else kind)
+        try:
+            found[name] = fitted(values[name], hints[name])
+        except (LookupError, TypeError) as error:
+            raise TypeError(f"its {name} is {str(values.get(name))[:40]!r}") from error
+    return kind(**found)
