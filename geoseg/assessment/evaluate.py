@@ -125,23 +125,11 @@ def evaluate(
         samples_layer=labelling.get("layer") if reference is None else None,
         labelling=labelling,
     )
-    rivals = dict(baseline or {})
-    if baseline_labels is not None:
-        rivals |= _pixel_baseline(pairs[0], baseline_labels, options, legend)
-    asked = _Asked(output, options, legend, bands, rivals, curves, model, overwrite, spacing)
-    return _evaluate([pairs] if together else [[pair] for pair in pairs], asked)
-
-
-def _pixel_baseline(
-    pair: Pair, training: str | Path, options: Options, legend: str | Path | None
-) -> dict[str, Accuracy]:
-    """What the per-pixel classifier reaches on the ground that the first map is judged on."""
-    if pair.scene is None:
+    training = None if baseline_labels is None else Path(baseline_labels)
+    if training is not None and source is None:
         raise OptionError("a per-pixel baseline is trained on the bands of a scene; name it with --scene")
-    own = open_class_raster(pair.map_path, legend=None if legend is None else read_legend(Path(legend))).legend
-    rival = pixel_rival(pair.scene.open(), Path(training), own, field=pair.field, **options.labelling)
-    labels = open_reference(pair.reference, own, field=pair.field, **options.labelling)
-    return {"per pixel": Accuracy(compare(rival, labels, regions_of(pair, rival.grid), longest=1).matrix)}
+    asked = _Asked(output, options, legend, bands, baseline or {}, curves, model, overwrite, spacing, training)
+    return _evaluate([pairs] if together else [[pair] for pair in pairs], asked)
 
 
 def evaluate_pairs(
@@ -185,18 +173,19 @@ class _Asked:
     model: str | Path | None
     overwrite: bool
     spacing: int | None = None
+    baseline_labels: Path | None = None
 
 
 def _evaluate(candidates: list[list[Pair]], asked: _Asked) -> EvaluateResult:
     """Judge maps side by side, each of one or several scenes, and write the report of the first."""
     if asked.output is None:
         own, found = _found(candidates, asked, pictured=0)[1:]
-        return _result(None, found, _checked(asked.baseline, len(own)), own)
+        return _result(None, found, _rivals(candidates[0][0], asked, own), own)
     with new_output(Path(asked.output), overwrite=asked.overwrite, sources=_sources(candidates, asked)) as workspace:
         made = provenance(candidates[0][0].map_path, None if asked.model is None else Path(asked.model))
         training = _curves(None if asked.curves is None else Path(asked.curves), made)
         maps, own, found = _found(candidates, asked, pictured=MOST_PICTURES)
-        rivals = _checked(asked.baseline, len(own))
+        rivals = _rivals(candidates[0][0], asked, own)
         result = _result(workspace.target, found, rivals, own)
         judged = tuple(
             _judged(pair, raster, one, labels, asked.bands, pictured=number < MOST_PICTURES)
@@ -210,7 +199,8 @@ def _evaluate(candidates: list[list[Pair]], asked: _Asked) -> EvaluateResult:
 
 def _sources(candidates: list[list[Pair]], asked: _Asked) -> tuple[Stamp, ...]:
     """The files that are read, as they are now."""
-    further = asked.options.by, asked.options.samples, asked.legend, asked.curves, asked.model
+    options = asked.options
+    further = options.by, options.samples, asked.legend, asked.curves, asked.model, asked.baseline_labels
     return stamps(
         [*(file for pairs in candidates for pair in pairs for file in pair.files), *(one for one in further if one)]
     )
@@ -312,6 +302,18 @@ def _result(
         comparisons=tuple(pair for one in found for pair in one.rivals),
         baseline=tuple(RivalScore(name, assemble.scores(one.matrix, legend)) for name, one in rivals.items()),
     )
+
+
+def _rivals(pair: Pair, asked: _Asked, legend: Legend) -> dict[str, Accuracy]:
+    """The rivals that were given, and the one that is trained, on the ground that the first map is judged on."""
+    rivals = _checked(asked.baseline, len(legend))
+    if asked.baseline_labels is not None and pair.scene is not None:
+        labelling = asked.options.labelling
+        rival = pixel_rival(pair.scene.open(), asked.baseline_labels, legend, field=pair.field, **labelling)
+        labels = open_reference(pair.reference, legend, field=pair.field, **labelling)
+        matrix = compare(rival, labels, regions_of(pair, rival.grid), longest=1).matrix
+        rivals["per pixel"] = Accuracy(matrix)
+    return rivals
 
 
 def _checked(baseline: Mapping[str, Accuracy], classes: int) -> dict[str, Accuracy]:

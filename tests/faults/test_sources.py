@@ -138,6 +138,27 @@ def test_a_map_that_changes_while_it_is_read_makes_no_output(inputs, tmp_path, m
     assert output.exists()
 
 
+@pytest.mark.parametrize("file", ["training.tif", "map.tif"])
+def test_what_a_baseline_is_made_of_is_the_same_to_the_end(inputs, tmp_path, monkeypatch, file):
+    labels, output = tmp_path / "training.tif", tmp_path / "report"
+    shutil.copy(inputs.labels, labels)
+    shutil.copy(inputs.map, tmp_path / "map.tif")
+    asked = {"scene": inputs.scene, "baseline_labels": labels}
+    learn = evaluate.pixel_rival
+
+    def touching(*args, **options):
+        rival = learn(*args, **options)
+        os.utime(tmp_path / file, (1, 1))
+        return rival
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "pixel_rival", touching)
+        with pytest.raises(SceneError, match=rf"{re.escape(file)}: was changed while it was read"):
+            geoseg.evaluate(tmp_path / "map.tif", inputs.labels, output, **asked)
+    assert not output.exists()
+    geoseg.evaluate(tmp_path / "map.tif", inputs.labels, output, **asked)
+
+
 def test_a_folder_of_which_a_file_changes_while_it_is_shown_makes_no_page(inputs, tmp_path, monkeypatch):
     folder, output = tmp_path / "folder", tmp_path / "page.html"
     folder.mkdir()

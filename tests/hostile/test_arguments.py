@@ -79,8 +79,9 @@ class Somewhere:
 @pytest.mark.parametrize(("value", "hint", "meant"), [
     (np.int16(3), int, 3), (3.0, int, 3), (np.float32(0.5), float, 0.5), (3, float, 3), (np.array(2), int, 2),
     (1e300, float, 1e300), (np.bool_(True), bool, True), ("a", str | Path, "a"), (Path("a"), str, "a"),
-    (Somewhere("a"), str | Path, Path("a")), (["a"], tuple[str, ...], ("a",)), (np.array(["a", "b"]), tuple[str, ...], ("a", "b")),
-    ((one for one in "ab"), list[str | Path], ["a", "b"]), ({"a": np.int8(1)}, dict[str, float], {"a": 1}),
+    (Somewhere("a"), str | Path, Path("a")), (["a"], tuple[str, ...], ("a",)),
+    (np.array(["a", "b"]), tuple[str, ...], ("a", "b")), ((one for one in "ab"), list[str | Path], ["a", "b"]),
+    ({"a": np.int8(1)}, dict[str, float], {"a": 1}),
 ])  # fmt: skip
 def test_other_ways_to_say_the_same_are_taken(value, hint, meant):
     found = fitted(value, hint)
