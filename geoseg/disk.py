@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -50,7 +51,7 @@ def fresh_file(path: Path) -> Iterator[Path]:
             fresh.replace(path)
             flush(path.parent)
         except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror or error}; is the disk full?") from error
+            raise OutputError(f"{path}: cannot be written: {_why(error, '; is the disk full?')}") from error
     except BaseException:
         with suppress(OSError):
             fresh.unlink()
@@ -197,5 +198,11 @@ def unwritten(error: OSError, target: Path) -> OutputError:
     """The error for users, of an output that could not be written."""
     if isinstance(error, OutputError):
         return error
-    reason = error.strerror or str(error)
-    return OutputError(f"{target}: cannot be written: {reason}. Nothing was left under that name")
+    return OutputError(f"{target}: cannot be written: {_why(error, '. Nothing was left under that name')}")
+
+
+def _why(error: OSError, otherwise: str) -> str:
+    """The reason of the system, and what to do where it tells; else what to say after it."""
+    if error.errno == errno.ENAMETOOLONG:
+        return "the name is too long, with what is put around it while it is made; shorten it"
+    return f"{error.strerror or error}{otherwise}"

@@ -6,6 +6,7 @@ read, may never end, or take any amount of memory. So only tables are read, whos
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
@@ -34,6 +35,9 @@ _NAMED = "SELECT type, sql FROM sqlite_master WHERE type IN ('table', 'view') AN
 _TABLE = re.compile(r"CREATE TABLE\b", re.IGNORECASE)
 _RTREE = re.compile(r"CREATE VIRTUAL TABLE (\"[^\"]*\"|\w+) USING rtree\([\w\s,\"]*\)\s*", re.IGNORECASE)
 _COMPUTED = (2, 3)
+
+_MOST_OF_PATH = 504
+"""Bytes that SQLite takes, with the names of what it makes beside a database in mind."""
 
 # How a journal begins that is to be rolled back; others leave a journal whose head is zeros.
 _HOT = bytes.fromhex("d9d505f920a163d7")
@@ -103,9 +107,11 @@ def left_alone(path: Path, error: type[GeosegError]) -> Iterator[Path]:
     program's work, and make and remove files of SQLite while it reads.
 
     Raises:
-        GeosegError: of the given type: it is written to just now, or a program left it in the middle of a change.
+        GeosegError: of the given type: it is written to just now, a program left it in the middle of a change, or its
+            path is too long.
         OSError: it, or what lies beside it, cannot be read or copied.
     """
+    refuse_long_path(path, error)
     log, journal = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-journal"))
     if _holds(journal, _HOT):
         raise error(f"{path}: is in the middle of a change by another program, or was left so; close it there")
@@ -121,6 +127,20 @@ def left_alone(path: Path, error: type[GeosegError]) -> Iterator[Path]:
             # GDAL removes an empty log whatever the option says, and takes a name such as "%20" for another.
             place.symlink_to(path.absolute())
         yield place
+
+
+def refuse_long_path(path: Path, error: type[GeosegError]) -> None:
+    """Refuse a GeoPackage at a path that SQLite does not take, of which it says that it cannot open it.
+
+    Raises:
+        GeosegError: of the given type.
+    """
+    size = len(os.fsencode(path.absolute()))
+    if size > _MOST_OF_PATH:
+        raise error(
+            f"{path.name}: its path has {size:,} bytes, and that of a GeoPackage may have {_MOST_OF_PATH}; shorten its "
+            "name, or put it into a folder higher up"
+        )
 
 
 def _copy_with(log: Path, path: Path, place: Path, error: type[GeosegError]) -> None:

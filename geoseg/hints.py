@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from geoseg.errors import OptionError
+from geoseg.names import refuse_too_long
 from geoseg.registry import suggestion
 
 P = ParamSpec("P")
@@ -140,7 +141,7 @@ def _option(name: str, value: Any, hints: dict[str, Any]) -> Any:
     """The value of an option as its hint wants it.
 
     Raises:
-        OptionError: it cannot be, or there is no such option.
+        OptionError: it cannot be, no file can have such a name, or there is no such option.
     """
     if name not in hints:
         raise OptionError(f"there is no option '{name}'; {suggestion(name, list(hints))}")
@@ -150,6 +151,10 @@ def _option(name: str, value: Any, hints: dict[str, Any]) -> Any:
         raise OptionError(f"{name} is {_told(value)}; it must be {in_words(hints[name])}") from error
     if name not in _ENDLESS and _has_endless(found):
         raise OptionError(f"{name} is {_told(value)}; it must be finite")
+    if Path in get_args(hints[name]):
+        for path in found if isinstance(found, tuple | list) else (found,):
+            if isinstance(path, str | Path):
+                refuse_too_long(str(path))
     return found
 
 

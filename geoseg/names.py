@@ -1,11 +1,16 @@
-"""Names of files made from what data says."""
+"""Names of files: such as are made from what data says, and such as no file can have."""
 
 from __future__ import annotations
 
 import re
 
+from geoseg.errors import OptionError
+
 _CHARACTERS, _BYTES = 60, 120
 """Longest name; with what is put around it, it stays below the 255 bytes that file systems take."""
+
+_MOST_OF_NAME, _MOST_OF_PATH = 255, 3500
+"""Bytes; what systems take of a path, and 600 less, for an output is made in a hidden folder of its own."""
 
 
 def plain_name(name: str) -> str:
@@ -16,3 +21,19 @@ def plain_name(name: str) -> str:
     """
     plain = re.sub(r"[^\w-]+", "_", name)[:_CHARACTERS]
     return plain.encode("utf-8")[:_BYTES].decode("utf-8", "ignore").lstrip("-") or "_"
+
+
+def refuse_too_long(path: str) -> None:
+    """Refuse a path that no system call takes: asked whether it is there, Python raises errors of its own.
+
+    Raises:
+        OptionError: it is too long, or a name in it is.
+    """
+    if "://" in path or path.startswith("/vsi"):
+        return  # an address, which has no such limit
+    names = [part.encode("utf-8", "replace") for part in path.split("/")]
+    if max(map(len, names)) > _MOST_OF_NAME or len(b"/".join(names)) > _MOST_OF_PATH:
+        raise OptionError(
+            f"{path[:_CHARACTERS]}...: the name is too long; a file's may have {_MOST_OF_NAME} bytes and its path "
+            f"{_MOST_OF_PATH:,}, so shorten it"
+        )

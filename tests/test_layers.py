@@ -12,9 +12,9 @@ ROOT = Path(geoseg.__file__).parent
 # Lowest first. Modules of one layer do not know each other, but for those of one folder.
 LAYERS = (
     ("errors", "__init__"),
-    ("crs", "registry"),
+    ("crs", "registry", "names"),
     ("hints",),
-    ("documents", "grid", "progress", "vrt", "embedded", "units", "compiled", "helpers", "names", "table"),
+    ("documents", "grid", "progress", "vrt", "embedded", "units", "compiled", "helpers", "table"),
     ("disk",),
     ("output", "limits"),
     ("legend", "raster", "device", "geopackages", "parquet"),

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import click
 from click.core import ParameterSource
 
 from geoseg.errors import GeosegError
+from geoseg.names import refuse_too_long
 
 LIMITS = "geoseg.limits"
 """Where a command's context holds the limits of the rasters that it opens."""
@@ -59,6 +60,7 @@ class Command(click.Command):
                 _within(ctx.meta.get(LIMITS, {})),
             ):
                 _fit_address_space()
+                _refuse_too_long(ctx.params.values())
                 _require_folder(ctx.params.get("output"))
                 return super().invoke(ctx)
         except GeosegError as error:
@@ -121,6 +123,15 @@ def _fit_address_space() -> None:
             f"take {_LEAST_ADDRESSES / 1e6:.0f} MB; raise that limit, or limit the memory that is used instead "
             "(systemd-run --scope -p MemoryMax=2G)"
         )
+
+
+def _refuse_too_long(values: Iterable[Any]) -> None:
+    """Refuse paths that no file can have."""
+    for value in values:
+        if isinstance(value, Path):
+            refuse_too_long(str(value))
+        elif isinstance(value, tuple | list):
+            _refuse_too_long(value)
 
 
 def _require_folder(output: Path | None) -> None:

@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from rasterio.crs import CRS
 
 from geoseg.errors import OutputError
+from geoseg.geopackages import refuse_long_path
 from geoseg.raster import first_line
 from geoseg.writers._ogr import OgrWriter
 from geoseg.writers._qml import polygon_style, sample_style
@@ -37,6 +39,22 @@ class Writer(OgrWriter):
     """Writes a GeoPackage with one layer, a spatial index and a style."""
 
     driver = "GPKG"
+
+    def open(
+        self,
+        path: Path,
+        crs: CRS | None,
+        schema: pa.Schema,
+        description: str = "",
+        geometry_type: str = "Polygon",
+    ) -> None:
+        """Start the thread that writes.
+
+        Raises:
+            OutputError: a path that SQLite does not take, or that pyogrio would take for another.
+        """
+        refuse_long_path(path, OutputError)
+        super().open(path, crs, schema, description, geometry_type)
 
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
         """The description becomes the layer's."""

@@ -101,6 +101,69 @@ class TestOutputs:
         world.refuses("run", world.scene, far, "-o", world.out / "run", names="far.gpkg")
 
 
+ENDS = {
+    "tile": "", "train": ".safetensors", "predict": ".tif", "vectorize": ".gpkg", "evaluate": "", "run": "", "map": "",
+    "sample": ".gpkg", "view": ".html",
+}  # fmt: skip
+
+
+class TestLongNames:
+    """A name that is too long for what a file system takes is said to be so, and nothing is made."""
+
+    def words(self, world, command, output):
+        given = {
+            "tile": (world.scene, "--labels", world.labels, "--chip-size", 16), "train": (world.out.parent / "chips",),
+            "predict": (world.model, world.scene, "--runtime", "torch"), "vectorize": (world.labels,),
+            "evaluate": (world.labels, world.labels), "sample": (world.labels,), "view": (world.labels,),
+            "run": (world.scene, world.labels), "map": (world.labels, "--scenes", world.scene, "--model", world.model),
+        }  # fmt: skip
+        return command, *given[command], "-o", output
+
+    @pytest.mark.parametrize("command", ENDS)
+    def test_names_and_paths_that_no_file_can_have(self, world, command):
+        for name in ("n" * 256, "é" * 128, "/".join(["folder"] * 600)):
+            words = self.words(world, command, world.out / f"{name}{ENDS[command]}")
+            world.refuses(*words, names=str(world.out)[:40], says="the name is too long")
+
+    @pytest.mark.parametrize("command", ["tile", "predict", "vectorize", "evaluate", "sample", "view"])
+    @pytest.mark.parametrize("length", [247, 255])
+    def test_names_that_leave_no_room_for_the_hidden_folder(self, world, command, length):
+        name = "n" * (length - len(ENDS[command])) + ENDS[command]
+        said = world.refuses(*self.words(world, command, world.out / name), names=name, says="the name is too long")
+        assert "disk" not in said
+
+    @pytest.mark.parametrize("command", ["tile", "predict", "vectorize", "evaluate", "view"])
+    def test_the_longest_name_that_leaves_room(self, world, command):
+        end = {"vectorize": ".fgb"}.get(command, ENDS[command])
+        name = "n" * (246 - len(end)) + end
+        world.works(*self.words(world, command, world.out / name))
+        assert (world.out / name).exists()
+
+    def test_the_path_of_a_geopackage_is_as_long_as_sqlite_takes(self, world):
+        """Its hidden folder has the name once more."""
+        room = 504 - len(os.fsencode(world.out)) - len("/..partial/")
+        for length in (room // 2, 246):
+            name = "n" * (length - 5) + ".gpkg"
+            words = self.words(world, "vectorize", world.out / name)
+            if length < 246:
+                world.works(*words)
+                (world.out / name).unlink()
+            else:
+                world.refuses(*words, names=name, says="that of a GeoPackage may have 504; shorten its name")
+
+    @pytest.mark.parametrize("argument", ["scene", "labels"])
+    def test_inputs_of_such_names(self, world, argument):
+        given = {"scene": world.scene, "labels": world.labels} | {argument: "n" * 300 + ".tif"}
+        world.refuses(*world.tile(given["scene"], given["labels"]), names="n" * 40, says="too long")
+
+    def test_a_geopackage_below_many_folders_is_refused_by_the_length_of_its_path(self, world):
+        folder = world.inputs / ("a" * 250) / ("b" * 250)
+        folder.mkdir(parents=True)
+        shutil.copy(world.inputs / "polygons.gpkg", folder / "deep.gpkg")
+        words = world.tile(world.scene, folder / "deep.gpkg")
+        world.refuses(*words, names="deep.gpkg", says="bytes, and that of a GeoPackage may have 504")
+
+
 HOSTILE = ("<script>alert(1)</script>", "../../evil", "=HYPERLINK(0)")
 
 
