@@ -76,6 +76,10 @@ class Shares:
         return 0, 2, 1
 
 
+MOST_FOLDS = 1000
+"""More than anybody trains a model for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folds:
     """Equal parts, each of which is held out once."""
@@ -85,6 +89,8 @@ class Folds:
     def __post_init__(self) -> None:
         if self.count < 2:
             raise OptionError(f"folds is {self.count}; it takes 2 or more to hold one out")
+        if self.count > MOST_FOLDS:
+            raise OptionError(f"folds is {self.count}; it must be {MOST_FOLDS} or less")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -57,6 +57,9 @@ class Workers(Generic[Context]):
             ) from error
 
 
+MOST_JOBS = 1024
+
+
 def prepare(jobs: int) -> None:
     """Begin to start processes, while this one is still busy with other things."""
     method = _start_method()
@@ -73,10 +76,10 @@ def workers(context: Context, jobs: int) -> Iterator[Workers[Context]]:
         jobs: number of processes; 0 stands for one per core, and 1 for none beside this one.
 
     Raises:
-        OptionError: a number less than 0.
+        OptionError: a number less than 0, or more than a machine can have.
     """
-    if jobs < 0:
-        raise OptionError(f"jobs is {jobs}; give a number of processes, or 0 for one per core")
+    if not 0 <= jobs <= MOST_JOBS:
+        raise OptionError(f"jobs is {jobs}; give a number of processes, {MOST_JOBS} at most, or 0 for one per core")
     jobs = jobs or os.cpu_count() or 1
     if jobs == 1:
         yield Workers(context, 1, None)

@@ -194,9 +194,9 @@ def _margin(spec: ModelSpec, asked: str | int, window: int) -> int:
             # A network that sees the whole window is given a quarter of it as context on each side.
             measured = MARGIN if spec.reach is not None else min(MARGIN, window // 4)
         return int(measured if spec.reach is None else min(measured, spec.reach))
-    if str(asked).isdecimal():
+    if str(asked).isdecimal() and float(asked) <= LARGEST:
         return int(asked)
-    raise OptionError(f"margin is '{asked}'; it must be auto, exact, or a number of pixels")
+    raise OptionError(f"margin is '{asked}'; it must be auto, exact, or a number of pixels, {LARGEST} at most")
 
 
 def _fades(spec: ModelSpec, margin: int, blend: str) -> bool:

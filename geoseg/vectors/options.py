@@ -125,7 +125,7 @@ def _longest_side(metric: PixelMetric) -> float:
 def _least(size: Size, measure: Measure) -> Any:
     """A function from (x, y) of a pixel to how many pixels there make the least area."""
     if not size.on_ground or size.value == 0:
-        least = int(np.ceil(size.value - 1e-9))
+        least = int(min(np.ceil(size.value - 1e-9), MOST))
         return lambda x, y: np.full(len(x), least, np.int64)
     if measure.area is None:
         raise OptionError("the map is not tied to the Earth, so areas on the ground mean nothing on it; give pixels")

@@ -34,7 +34,7 @@ class Reprojection:
     def __init__(self, grid: Grid, name: str) -> None:
         try:
             self.crs = CRS.from_user_input(name)
-        except CRSError as error:
+        except (CRSError, UnicodeError) as error:
             raise OptionError(f"'{name}' is no coordinate system; give one such as EPSG:4326") from error
         if grid.crs is None:
             raise MapError(f"the map has no CRS, so its polygons cannot be put into {name}; leave --dst-crs out")

@@ -97,6 +97,27 @@ def test_other_ways_to_say_the_same_give_the_same_chips(world):
     assert (plain.chips, plain.pixels) == (other.chips, other.pixels)
 
 
+FAR = [
+    ("tile", "folds", 10**9), ("tile", "jobs", 2**62), ("predict", "margin", 2**62), ("predict", "margin", "9" * 400),
+    ("vectorize", "dst_crs", "\ud800"),
+]  # fmt: skip
+"""What once let a foreign error out, or took all memory."""
+
+
+@pytest.mark.parametrize(("name", "argument", "value"), FAR)
+def test_what_is_of_the_right_type_and_cannot_be_is_refused(world, name, argument, value):
+    given = {"tile": (world.scene, world.labels), "predict": (world.model, world.scene), "vectorize": (world.labels,)}
+    with pytest.raises(OptionError, match=r"margin|folds|jobs|coordinate system"):
+        made = world.out / ("made.tif" if name == "predict" else "made.gpkg")
+        getattr(geoseg, name)(*given[name], made, **{argument: value})
+    assert not list(world.out.iterdir())
+
+
+def test_areas_larger_than_any_map_take_all_of_it(world):
+    made = geoseg.vectorize(world.labels, world.out / "map.gpkg", min_area=1e308)
+    assert made.polygons == len(made.classes) == 1
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_are_pickled_and_known_by_their_names(name):
     function = getattr(geoseg, name)
