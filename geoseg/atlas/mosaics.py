@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -59,7 +60,10 @@ def _write_index(path: Path, maps: list[str], items: list[dict[str, Any]], legen
         "DATA_TYPE": _TYPES[legend.dtype],
         "NODATA": str(legend.nodata),
     }
-    frame.to_file(path, layer="maps", driver="GPKG", engine="pyogrio", layer_metadata=looks)
+    # By way of memory: pyogrio takes a path with a "!" in it for another.
+    content = BytesIO()
+    frame.to_file(content, layer="maps", driver="GPKG", engine="pyogrio", layer_metadata=looks)
+    path.write_bytes(content.getvalue())
 
 
 def _vrt(maps: list[str], items: list[dict[str, Any]], legend: Legend) -> str:
