@@ -19,6 +19,7 @@ from rasterio.crs import CRS
 
 from geoseg.errors import OutputError
 from geoseg.raster import first_line
+from geoseg.writers._tally import Tally
 
 POLL_SECONDS = 0.5
 
@@ -33,6 +34,7 @@ class OgrWriter:
     """Writes a layer with one of GDAL's drivers; formats are subclasses."""
 
     driver: str
+    _tally: Tally | None = None
 
     def open(
         self,
@@ -51,6 +53,7 @@ class OgrWriter:
             # To pyogrio that is an archive, and what follows a file of the present folder, which it would replace.
             raise OutputError(f"{path.name}: has a '!' in its path, which would lead to another file; choose another")
         self._path, self._schema, self._geometry_type = path, _marked(schema), geometry_type
+        self._tally = Tally(self.kept(schema))
         self._batches: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
         options = self.options(crs, description)
@@ -60,6 +63,10 @@ class OgrWriter:
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
         """Options for `pyogrio.write_arrow`."""
         return {}
+
+    def kept(self, schema: pa.Schema) -> pa.Schema:
+        """The columns that the format keeps to the last bit."""
+        return schema
 
     def layer_name(self, stem: str) -> str:
         """The name of the layer in a file with this stem."""
@@ -73,6 +80,8 @@ class OgrWriter:
         """
         self._put(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
         self._raise_failure()
+        if self._tally is not None:
+            self._tally.add(batch)
 
     def style(self, classes: list[tuple[int, str, str]]) -> None:
         """Most formats have no place for it."""
@@ -93,12 +102,24 @@ class OgrWriter:
         self._thread.join()
 
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
-        """Read every feature, as some formats tell a count in the head of the file whatever is left of the rest."""
+        """Read every feature, as some formats tell a count in the head of the file whatever is left of the rest.
+
+        Raises:
+            OutputError: it cannot be read, or holds as many as this writer wrote, and others.
+        """
+        count, found = 0, None if self._tally is None else self._tally.empty()
         try:
             with pyogrio.open_arrow(path, layer=0, batch_size=READ_ROWS, use_pyarrow=True) as (info, reader):
-                return sum(batch.num_rows for batch in reader), tuple(info["fields"])
-        except (DataSourceError, DataLayerError, OSError) as error:
+                columns = tuple(info["fields"])
+                for batch in reader:
+                    count += batch.num_rows
+                    if found is not None:
+                        found.add(batch, info["geometry_name"] or "wkb_geometry")
+        except (DataSourceError, DataLayerError, OSError, pa.ArrowException) as error:
             raise OutputError(f"{path.name}: cannot be read back: {first_line(error)}; is the disk full?") from error
+        if self._tally is not None and found is not None:
+            self._tally.refuse_other(found, path.name)
+        return count, columns
 
     def _put(self, item: pa.RecordBatch | Exception | None) -> None:
         while self._thread.is_alive():

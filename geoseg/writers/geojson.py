@@ -12,6 +12,7 @@ from rasterio.crs import CRS
 from geoseg.errors import OptionError
 from geoseg.placing import DEGREES, require_way
 from geoseg.writers._ogr import OgrWriter
+from geoseg.writers._tally import exact
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,10 @@ class Writer(OgrWriter):
         else:
             require_way(crs, DEGREES, path.name, OptionError)
         super().open(path, crs, schema, description, geometry_type)
+
+    def kept(self, schema: pa.Schema) -> pa.Schema:
+        """Texts and whole numbers; coordinates are others in degrees, and numbers have fewer digits."""
+        return exact(schema)
 
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
         """RFC 7946 makes GDAL reproject, round, and turn rings the right way round."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from rasterio.crs import CRS
 
 from geoseg.errors import OptionError
 from geoseg.placing import DEGREES, require_way
 from geoseg.writers._ogr import OgrWriter
+from geoseg.writers._tally import exact
 
 EXTENSIONS = (".geojsonl", ".geojsons", ".ndjson")
 
@@ -18,6 +20,10 @@ class Writer(OgrWriter):
     """Writes a feature a line; GDAL reprojects to WGS 84."""
 
     driver = "GeoJSONSeq"
+
+    def kept(self, schema: pa.Schema) -> pa.Schema:
+        """Texts and whole numbers; coordinates are others in degrees, and numbers have fewer digits."""
+        return exact(schema)
 
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
         """Seven decimals; a line feed between features, which every reader takes.

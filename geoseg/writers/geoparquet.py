@@ -17,6 +17,7 @@ from rasterio.crs import CRS
 
 from geoseg.errors import OutputError
 from geoseg.raster import first_line
+from geoseg.writers._tally import Tally
 
 EXTENSIONS = (".parquet", ".geoparquet")
 
@@ -41,6 +42,8 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 class Writer:
     """Writes GeoParquet with WKB geometries and a `bbox` column, sorted by place."""
 
+    _tally: Tally | None = None
+
     def open(
         self,
         path: Path,
@@ -51,6 +54,7 @@ class Writer:
     ) -> None:
         """Write the head of the file."""
         self._path, self._crs, self._description, self._geometry_type = path, crs, description, geometry_type
+        self._tally = Tally(schema)
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
         self._schema = schema.append(pa.field("bbox", pa.struct([(corner, pa.float64()) for corner in CORNERS])))
         self._waiting: list[pa.RecordBatch] = []
@@ -68,6 +72,8 @@ class Writer:
 
     def write(self, batch: pa.RecordBatch, bounds: npt.NDArray[np.float64]) -> None:
         """Append a batch; rows are written when enough have gathered to be sorted by place."""
+        if self._tally is not None:
+            self._tally.add(batch)
         columns = [pa.array(np.ascontiguousarray(bounds[:, corner])) for corner in range(4)]
         boxes = pa.StructArray.from_arrays(columns, names=CORNERS)
         self._waiting.append(pa.RecordBatch.from_arrays([*batch.columns, boxes], schema=self._schema))
@@ -126,13 +132,25 @@ class Writer:
         self._file.close()
 
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
-        """Read every row."""
+        """Read every row; see `OgrWriter.read_back`."""
+        count, found = 0, None if self._tally is None else self._tally.empty()
         try:
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
                 names = tuple(name for name in file.schema_arrow.names if name not in {"geometry", "bbox"})
-                return sum(batch.num_rows for batch in file.iter_batches(READ_ROWS, use_threads=False)), names
+                geo = (file.metadata.metadata or {}).get(b"geo")
+                for batch in file.iter_batches(READ_ROWS, use_threads=False):
+                    count += batch.num_rows
+                    if found is not None:
+                        found.add(batch)
         except (OSError, pa.ArrowException) as error:
             raise OutputError(f"{path.name}: cannot be read back: {first_line(error)}; is the disk full?") from error
+        if self._tally is not None and found is not None:
+            self._tally.refuse_other(found, path.name)
+            if geo != json.dumps(self._metadata()).encode():
+                raise OutputError(
+                    f"{path.name}: what it says of its geometries could not be read back; is the disk full?"
+                )
+        return count, names
 
     def _metadata(self) -> dict[str, Any]:
         """Metadata by the GeoParquet 1.1 specification; without a CRS it says null, which means unknown."""

@@ -74,6 +74,10 @@ class Writer(OgrWriter):
         limits = {"MAX_SIZE": 50_000_000, "MAX_FEATURES": 10_000_000, "EXTENT": EXTENT}
         return told | limits | {"MINZOOM": 0, "MAXZOOM": self._zoom, "NAME": self._path.stem}
 
+    def kept(self, schema: pa.Schema) -> pa.Schema:
+        """None: tiles hold other columns, and each polygon in parts."""
+        return pa.schema([])
+
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:
         """Count the polygons of the deepest zoom, each once however many tiles it lies in; the columns are others."""
         found = np.empty(0, np.int64)

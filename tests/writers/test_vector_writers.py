@@ -22,6 +22,7 @@ from rasterio.crs import CRS
 
 from geoseg.errors import OptionError, OutputError
 from geoseg.writers import geoparquet, vector_writer
+from geoseg.writers._tally import Tally
 from geoseg.writers.geoparquet import hilbert
 
 NAMES = ["layer.gpkg", "layer.fgb", "layer.geojson", "layer.geojsonl", "layer.parquet"]
@@ -285,3 +286,46 @@ def test_large_geometries_are_row_groups_of_their_own(tmp_path: Path, monkeypatc
     with pq.ParquetFile(path) as file:
         assert file.num_row_groups >= 5
     assert sorted(read(path).class_id) == list(range(5))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the damage
+@pytest.mark.parametrize("damage", ["zeroed", "flipped", "cut"])
+def test_what_a_file_lost_after_it_was_written_is_found_when_it_is_read_back(tmp_path, name, damage):
+    """Any page of it, where something else is then read of it; coordinates in texts are not compared."""
+    path = tmp_path / name
+    writer = vector_writer(path)
+    writer.open(path, UTM, SCHEMA, "made by a test")
+    writer.write(*batch(0, 300))
+    writer.close()
+    assert writer.read_back(path)[0] == 300
+    content, own, refused = path.read_bytes(), read(path), 0
+    starts = range(0, len(content), 4096)
+    for start in starts[:: max(1, len(starts) // 12)]:
+        page, middle = content[start : start + 4096], start + len(content[start : start + 4096]) // 2
+        changed = {
+            "zeroed": content[:start] + bytes(len(page)) + content[start + 4096 :],
+            "flipped": content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :],
+            "cut": content[: start + 1],
+        }[damage]
+        path.write_bytes(changed)
+        try:
+            writer.read_back(path)
+        except OutputError as error:
+            refused += 1
+            assert "disk" in str(error)
+        else:
+            if damage != "flipped" or "geojson" not in name:
+                assert read(path).equals(own)
+    assert refused
+
+
+def test_batches_in_any_order_have_the_same_tally():
+    one, other, less = (Tally(SCHEMA) for _ in range(3))
+    one.add(batch(0, 5)[0])
+    for first in (3, 0):
+        other.add(batch(first, 2 if first else 3)[0])
+    one.refuse_other(other, "layer")
+    less.add(batch(0, 4)[0])
+    with pytest.raises(OutputError, match="the class_id, class_name, area_m2, geometry that could be read back"):
+        one.refuse_other(less, "layer")
