@@ -49,7 +49,8 @@ def checking(function: Callable[P, R], name: str) -> Callable[P, R]:
         hints = hints_of(function)
         for parameter, value in bound.arguments.items():
             if bound.signature.parameters[parameter].kind is inspect.Parameter.VAR_KEYWORD:
-                options = get_type_hints(*get_args(hints[parameter]))
+                options = {name: hints[name] for name in bound.signature.parameters if name != parameter}
+                options |= get_type_hints(*get_args(hints[parameter]))
                 bound.arguments[parameter] = {key: _option(key, one, options) for key, one in value.items()}
             else:
                 bound.arguments[parameter] = _option(parameter, value, hints)

@@ -22,10 +22,11 @@ from geoseg.assessment.evaluate import EvaluateResult, Pair, evaluate_pairs
 from geoseg.assessment.pixel_map import PixelMap
 from geoseg.chips.dataset import labelled_pixels
 from geoseg.chips.index import ChipIndex, read_index
-from geoseg.chips.pairs import InputOptions, LabelledScene, labelling, open_pairs
+from geoseg.chips.pairs import InputOptions, LabelledScene, LabelPaths, labelling, open_pairs
 from geoseg.chips.tiler import tile
 from geoseg.confusion import Accuracy, Matrix
 from geoseg.errors import ChipError
+from geoseg.hints import checking
 from geoseg.legend import Legend
 from geoseg.names import plain_name
 from geoseg.prediction.predict import predict
@@ -70,7 +71,7 @@ class RunResult:
 
 def run(
     scenes: str | Path | list[str | Path],
-    labels: str | Path,
+    labels: LabelPaths,
     output: str | Path,
     *,
     tiling: dict[str, Any] | None = None,
@@ -87,7 +88,7 @@ def run(
 
     Args:
         scenes: one or more scenes, or a folder of them, as `geoseg.tile` takes them.
-        labels: polygons, points, lines or a class raster, or a folder with a file for each scene.
+        labels: polygons, points, lines or a class raster, one for each scene, or a folder with a file for each.
         output: folder to make: chips/, model.safetensors, map.tif, confidence.tif, map.gpkg and report/; for several
             scenes maps/, confidence/ and polygons/.
         tiling: further options of `geoseg.tile`.
@@ -120,10 +121,14 @@ def run(
     }
     with Steps.open(output, given, _files(pairs, inputs.get("legend")), overwrite) as steps:
         chips, model = output / "chips", output / "model.safetensors"
-        cut = partial(tile, paths, labels, chips, jobs=jobs, seed=seed, **inputs, **(tiling or {}))
+        # As a user calls them: what stands in the options is the user's.
+        cut = partial(
+            checking(tile, "tile"), paths, labels, chips, **{"jobs": jobs, "seed": seed} | inputs | (tiling or {})
+        )
         steps.do("tile", cut, chips, is_whole=partial(_is_whole, chips))
         # What was begun by this very run goes on; `train` tells by its settings and chips.
-        learn = partial(train, chips, model, seed=seed, device=device, resume=True, **(training or {}))
+        options = {"seed": seed, "device": device} | (training or {}) | {"resume": True}
+        learn = partial(checking(train, "train"), chips, model, **options)
         steps.do("train", learn, model, *(output / name for name in beside_model(model)))
         outputs = _outputs(output, [pair.source for pair in pairs], polygons)
         for pair, of in zip(pairs, outputs, strict=True):

@@ -547,3 +547,23 @@ class TestGrids:
         environment = os.environ | {"PROJ_NETWORK": "ON"}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["a number", "a list"])
+def test_parquet_whose_notes_of_a_column_are_broken_does_not_end_the_process(tmp_path, inside):
+    """Arrow throws where nothing catches it, when it is asked for such a column: so it is tried in another process."""
+    shapes = [shapely.Point(each, 0) for each in range(1000)]
+    frame = gpd.GeoDataFrame({"class": [[1]] * 1000 if inside else [1] * 1000}, geometry=shapes, crs=4326)
+    frame.to_parquet(tmp_path / "sound.parquet")
+    content = (tmp_path / "sound.parquet").read_bytes()
+    foot = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    # One count more of how many values are there: two or more, each in so many bytes.
+    counts = re.compile(rb"([\x26\x36])((?:\x00)+\xd0\x0f)")
+    broken = counts.sub(lambda found: bytes([found[1][0] + 16]) + b"\0" + found[2], content[foot:-8], count=1)
+    assert broken != content[foot:-8]
+    (tmp_path / "a.parquet").write_bytes(content[:foot] + broken + len(broken).to_bytes(4, "little") + b"PAR1")
+    script = "import sys; from geoseg.vector import read_vector; read_vector(sys.argv[1])"
+    run = [sys.executable, "-c", script, str(tmp_path / "a.parquet")]
+    ended = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "a.parquet: cannot be read as a vector file: Definition level histogram size" in ended.stderr

@@ -15,7 +15,8 @@ import geoseg
 from conftest import CORNER, model_of, polygons, striped
 from geoseg import workflow
 from geoseg.chips.index import read_index
-from geoseg.errors import GeosegError, OutputExistsError, SceneError
+from geoseg.errors import GeosegError, OptionError, OutputExistsError, SceneError
+from geoseg.model import load_model
 from geoseg.models._network import SegmentationNetwork
 from geoseg.prediction import predict
 
@@ -131,6 +132,21 @@ def test_chips_that_a_power_cut_took_are_cut_again(brief, tmp_path, monkeypatch,
     assert chip.read_bytes() == before
     assert "tile: was done before, and part of it is lost" in caplog.text
     assert json.loads((tmp_path / "out" / "run.json").read_text())["done"] == ["tile"]
+
+
+@pytest.mark.parametrize(("step", "options", "says"), [
+    ("tiling", {"chip_size": "large"}, "chip_size is 'large'; it must be a whole number"),
+    ("tiling", {"chipsize": 32}, "there is no option 'chipsize'; did you mean 'chip_size'"),
+    ("training", {"epochs": "three"}, "epochs is 'three'; it must be a whole number"),
+])  # fmt: skip
+def test_options_of_a_step_are_refused_as_the_step_does(brief, step, options, says):
+    with pytest.raises(OptionError, match=says):
+        geoseg.run(**brief | {step: brief[step] | options})
+
+
+def test_options_of_a_step_win(brief, tmp_path):
+    geoseg.run(**brief | {"training": brief["training"] | {"device": "cpu", "seed": 7}, "device": "auto"})
+    assert load_model(tmp_path / "out" / "model.safetensors").spec.training["settings"]["seed"] == 7
 
 
 def test_results_of_two_runs_never_mix(brief, tmp_path):
