@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from functools import wraps
 from pathlib import Path
 
 import geopandas as gpd
@@ -79,6 +80,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(brief, tmp_path, monke
 def test_a_scene_that_changes_during_a_run_is_not_mixed_with_what_it_was(brief, tmp_path, monkeypatch, step):
     work = getattr(workflow, step)
 
+    @wraps(work)
     def changing(*args, **options):
         done = work(*args, **options)
         os.utime(brief["scenes"], (1, 1))
@@ -117,6 +119,7 @@ def test_a_map_that_was_cut_off_goes_on_inside_of_a_run(brief, tmp_path, monkeyp
 
 
 def test_chips_that_a_power_cut_took_are_cut_again(brief, tmp_path, monkeypatch, caplog):
+    @wraps(workflow.train)
     def die(*_, **__):
         raise GeosegError("the power went out")
 
