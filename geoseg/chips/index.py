@@ -24,7 +24,8 @@ FORMAT = 2
 INDEX = "index.parquet"
 DESCRIPTION = "chips.json"
 MAX_BYTES = 10_000_000
-_MOST_GAP = 2**31
+_LARGEST = 2**31 - 1
+"""Pixels; more GDAL takes of no raster."""
 _LONGEST_NAME = 255
 ORIGIN = ("sources", "label_files", "label_fields", "label_options", "fingerprint")
 
@@ -150,7 +151,7 @@ def read_index(folder: str | Path, fold: int | None = None) -> ChipIndex:
             {name: description.get(name) for name in ORIGIN},
         )
         gap = int(index.options["gap"])
-        if not 0 <= gap <= _MOST_GAP:
+        if not 0 <= gap <= _LARGEST:
             raise ValueError(f"its gap is {gap} pixels")
         missing = {*COLUMNS, *SIZES, *count_columns(index.legend)} - set(frame.columns)
         if missing:
@@ -174,6 +175,10 @@ def _require_sense(frame: gpd.GeoDataFrame, counts: list[str]) -> None:
         least = 1 if name in ("height", "width") else 0
         if not is_integer_dtype(frame[name]) or (frame[name] < least).any():
             raise ValueError(f"its column '{name}' holds other things than whole numbers from {least}")
+    if (frame[["row", "col", "height", "width"]] > _LARGEST).to_numpy().any():
+        raise ValueError("it holds chips beyond what any raster has")
+    if not np.isfinite(frame.geometry.bounds).to_numpy().all():
+        raise ValueError("it holds chips without a place")
     for name in ("image", "label", "split"):
         if not all(isinstance(text, str) for text in frame[name]):
             raise ValueError(f"its column '{name}' holds other things than texts")

@@ -6,7 +6,9 @@ place of a document; by itself a few of each kind, the same ones every time.
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import random
 import shutil
@@ -14,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import pytest
+import shapely
 from fuzz import chips, documents, maps, models, shapes
 from fuzz.damage import SWEPT, raw, swept, wounded
 from fuzz.door import Door, only_foreseen
@@ -111,6 +115,19 @@ def _entries(flags: bytes) -> Callable[[bytes], bytes]:
     return lambda content: content.replace(head + bytes(4), head + flags)
 
 
+def _table(**changes: Any) -> Callable[[bytes], bytes]:
+    """A GeoParquet table with other values in its first row."""
+
+    def change(content: bytes) -> bytes:
+        frame, buffer = gpd.read_parquet(io.BytesIO(content)), io.BytesIO()
+        for name, value in changes.items():
+            frame.loc[0, name] = value
+        frame.to_parquet(buffer)
+        return buffer.getvalue()
+
+    return change
+
+
 DEEPLY = b"[" * 3000 + b"]" * 3000
 
 FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
@@ -132,7 +149,10 @@ FOUND: dict[str, tuple[bytes | Callable[[bytes], bytes], ...]] = {
         _with(label_files=[3]), _with(label_files=[]), _with(label_options=None), _with(label_fields=None),
         _with(options={"gap": 1, "virtual": True, "areas": True}), _with(sources=[{"options": {"bands": 3}}]),
     ),
-    "chip index": (lambda content: content.replace(b'"type": "ProjectedCRS"', b'"type": "ProjectedXRS"'),),
+    "chip index": (
+        lambda content: content.replace(b'"type": "ProjectedCRS"', b'"type": "ProjectedXRS"'),
+        _table(width=2**62), _table(geometry=shapely.Polygon([(math.inf, 0), (1, 1), (0, 1)])),
+    ),
     "chip journal": (
         b"PK\x03\x04", lambda content: content[: len(content) // 2],
         _entries(b"\x01\x00\x00\x00"), _entries(b"\x00\x00\x63\x00"),  # locked, or packed as nobody does
