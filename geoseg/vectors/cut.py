@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.compiled import compiled
-from geoseg.connected import OUTSIDE, Int32s
+from geoseg.connected import Int32s
 from geoseg.vectors.faces import Faces
 
 CELL, ODD, ENDED = 1 << 28, 1 << 29, 1 << 30
@@ -46,5 +46,5 @@ def cut_row(codes: Int32s, labels: Int32s, faces: Faces, limit: int) -> None:
     They stay open, as their borders below belong to the next band, but no pixel there has their code.
     """
     ended = (faces.vertices > limit) | (faces.code & CELL != 0)
-    last = labels[-1]
-    codes[-1][(last != OUTSIDE) & ended[last]] |= ENDED
+    # One more, which does not end, for `OUTSIDE`: a band of nothing but nodata has no faces at all.
+    codes[-1][np.append(ended, False)[labels[-1]]] |= ENDED

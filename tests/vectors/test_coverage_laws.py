@@ -210,6 +210,19 @@ def test_nodata_only_gives_nothing() -> None:
     assert len(trace(np.full((9, 4), IGNORE, np.uint8), 2).classes) == 0
 
 
+@pytest.mark.parametrize("blank", [(0, 14), (15, 31), (20, 35), (0, 35)], ids=["first", "middle", "last", "all"])
+@pytest.mark.parametrize("options", [{}, {"connectivity": 8}, {"dissolve": True}], ids=["4", "8", "dissolved"])
+def test_bands_of_nodata_change_nothing(blank: tuple[int, int], options: dict[str, Any]) -> None:
+    classes = blobs(35, 20, 4, 5, 0.1, 0.02, 0)
+    classes[slice(*blank)] = IGNORE
+    layer = trace(classes, 5, max_vertices=10_000, **options)
+    assert as_set(layer) == as_set(trace(classes, **options))
+    counts = np.bincount(classes[classes != IGNORE], minlength=4)
+    np.testing.assert_array_equal(np.bincount(layer.classes, layer.pixels, 4), counts)
+    cut = trace(classes, 5, max_vertices=16, **options)
+    np.testing.assert_allclose(np.bincount(cut.classes, shapely.area(cut.geometry), 4), counts)
+
+
 def test_all_class_indices_can_be_told_apart() -> None:
     classes = np.arange(256, dtype=np.uint8).reshape(16, 16)
     layer = trace(classes, 5)

@@ -99,6 +99,21 @@ def test_many_bands_and_batches_give_the_same_layer(
     assert whole == parts
 
 
+@pytest.mark.parametrize("blank", [(0, 21), (22, 44), (35, 60), (0, 60)], ids=["first", "middle", "last", "all"])
+@pytest.mark.parametrize("dissolve", [False, True])
+def test_bands_of_nodata_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank: tuple[int, int], dissolve: bool
+) -> None:
+    ids = squares()
+    ids[slice(*blank)] = 0
+    source = write_map(tmp_path / "map.tif", ids)
+    monkeypatch.setattr(job, "band_rows", lambda width: 7)
+    vectorize(source, tmp_path / "map.gpkg", dissolve=dissolve)
+    layer = read(tmp_path / "map.gpkg")
+    counts = dict(zip(*np.unique(ids[ids != 0], return_counts=True), strict=True))
+    assert layer.groupby("class_id").pixels.sum().to_dict() == counts
+
+
 @pytest.mark.parametrize("wanted", [("forest", "7"), ("1", "water")])
 def test_classes_are_chosen_by_name_or_id(a_map: Path, tmp_path: Path, wanted: tuple[str, ...]) -> None:
     everything = vectorize(a_map, tmp_path / "all.parquet", simplify=1)
