@@ -108,6 +108,14 @@ def test_small_areas_go_to_the_longest_border(tmp_path: Path) -> None:
     assert set(polygons(source, min_area="199m2").class_id) == set(everything.class_id) - {7}
 
 
+@pytest.mark.parametrize("size", [1e19, "1e30", "1e30km2"])
+def test_a_least_area_beyond_all_maps_keeps_one_area(tmp_path: Path, size: float | str) -> None:
+    ids = squares(10, 4)
+    ids[4:6, 4:6] = 0
+    layer = polygons(write(tmp_path / "map.tif", ids), min_area=size, min_hole=size, fill_nodata=True)
+    assert layer.pixels.tolist() == [ids.size]
+
+
 def test_nodata_is_filled_only_when_asked(tmp_path: Path) -> None:
     ids = squares(10, 4)
     ids[4:6, 4:6] = 0
