@@ -23,7 +23,8 @@ from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_CLASSES, MAX_ID, Legend
 from geoseg.limits import Limits
 from geoseg.placing import placing
-from geoseg.raster import GDAL_ERRORS, current_limits, first_line, gdal_settings, grid_of, open_raster
+from geoseg.pixels import hides_nodata, read_pixels
+from geoseg.raster import current_limits, gdal_settings, grid_of, open_raster
 from geoseg.registry import shortened
 
 logger = logging.getLogger(__name__)
@@ -139,22 +140,20 @@ class ClassRaster:
             )
 
     def _outside(self, dataset: rasterio.DatasetReader) -> int:
-        """The value of what lies beyond this raster: its nodata where it declares one, else one that is no class."""
+        """The value of what lies beyond this raster: its nodata where it declares one, else one that is no class.
+
+        GDAL looks at a mask only where it finds no nodata, so a raster that has both gets a value that is neither.
+        """
         limits = np.iinfo(dataset.dtypes[0] if np.dtype(dataset.dtypes[0]).kind in "iu" else np.int16)
         declared = dataset.nodata
-        if declared is not None and limits.min <= declared <= limits.max and declared == int(declared):
+        is_whole = declared is not None and limits.min <= declared <= limits.max and declared == int(declared)
+        if is_whole and not hides_nodata(dataset, 1):
             return int(declared)
-        return next(value for value in range(limits.max, limits.min - 1, -1) if value not in self.legend.ids)
+        taken = {*self.legend.ids, declared}
+        return next(value for value in range(limits.max, limits.min - 1, -1) if value not in taken)
 
     def _indices(self, dataset: Any, window: Window, shape: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
-        try:
-            with gdal_settings():
-                ids = dataset.read(1, window=window, out_shape=shape)
-                valid = dataset.read_masks(1, window=window, out_shape=shape) != 0
-        except GDAL_ERRORS as error:
-            raise self.error(
-                f"{self.path}: cannot read {window}: {first_line(error)}; the file may be damaged"
-            ) from error
+        ids, valid = read_pixels(dataset, self.path, 1, window, self.error, shape, behind=self._dataset())
         if ids.dtype.kind == "f":
             valid &= np.isfinite(ids)
             ids = np.where(valid & (np.abs(ids) <= MAX_ID), ids, -1).astype(np.int32)
@@ -250,12 +249,7 @@ def _values(dataset: rasterio.DatasetReader, path: Path, error: type[GeosegError
     corners = itertools.product(range(0, dataset.height, 256), range(0, dataset.width, 4096))
     for row, col in corners:
         window = Window(col, row, min(4096, dataset.width - col), min(256, dataset.height - row))
-        try:
-            with gdal_settings():
-                ids = dataset.read(1, window=window)
-                valid = dataset.read_masks(1, window=window) != 0
-        except GDAL_ERRORS as cause:
-            raise error(f"{path}: cannot read {window}: {first_line(cause)}; the file may be damaged") from cause
+        ids, valid = read_pixels(dataset, path, 1, window, error)
         values.update(_distinct(ids[valid], path, error))
         if len(values) > MAX_CLASSES:
             raise error(f"{path}: holds more than {MAX_CLASSES} different values; it does not look like a class raster")

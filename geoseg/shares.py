@@ -13,27 +13,13 @@ from rasterio.windows import Window
 from geoseg.errors import MapError
 from geoseg.grid import Grid
 from geoseg.legend import Legend
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
+from geoseg.pixels import read_pixels
+from geoseg.raster import open_raster
 
 NAME = "confidence"
 
 _SLACK = 1e-3
 """How far beyond 0 and 1 rounding may lead."""
-
-
-def read_window(dataset: Any, path: Path, band: int, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Values (rows, cols) of a window and where they are valid.
-
-    Raises:
-        MapError: the file is damaged there.
-    """
-    try:
-        with gdal_settings():
-            values = dataset.read(band, window=window)
-            valid = dataset.read_masks(band, window=window) != 0
-    except GDAL_ERRORS as error:
-        raise MapError(f"{path}: cannot read {window}: {first_line(error)}; the file may be damaged") from error
-    return values, valid
 
 
 class Shares:
@@ -74,7 +60,7 @@ class Shares:
         self._dataset.close()
 
     def _band(self, band: int, window: Window) -> npt.NDArray[np.float32]:
-        values, valid = read_window(self._dataset, self.path, band, window)
+        values, valid = read_pixels(self._dataset, self.path, band, window, MapError)
         result = values.astype(np.float32)
         scale, offset = self._dataset.scales[band - 1], self._dataset.offsets[band - 1]
         if (scale, offset) != (1.0, 0.0):

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from conftest import CORNER
+from conftest import CORNER, UTM
 from geoseg.class_raster import open_class_raster
 from geoseg.errors import LabelError, MapError
 from geoseg.grid import Grid
@@ -111,6 +112,32 @@ def test_a_mask_counts_on_other_grids_too(write_scene):
     shifted = replace(raster.grid, transform=raster.grid.transform @ Affine.translation(0.3, 0.3))
     for grid in (raster.grid, shifted):
         assert (raster.read_on(grid) == IGNORE).sum() == 100
+
+
+@pytest.mark.parametrize("internal", [True, False], ids=["internal", "msk"])
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 0), ("int64", -9), ("float32", -9999), ("float32", np.nan)])
+def test_nodata_is_no_class_where_there_is_a_mask_too(tmp_path, internal, dtype, nodata):
+    ids = np.ones((20, 20), dtype)
+    ids[:, 10:] = 2
+    ids[-5:] = nodata
+    mask = np.full((20, 20), 255, np.uint8)
+    mask[:5] = 0
+    path, size = tmp_path / "map.tif", {"width": 20, "height": 20, "count": 1, "dtype": dtype}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal),
+        rasterio.open(path, "w", crs=UTM, transform=CORNER, nodata=nodata, **size) as dataset,
+    ):
+        dataset.write(ids, 1)
+        dataset.write_mask(mask)
+    assert (tmp_path / "map.tif.msk").exists() != internal
+    raster = open_class_raster(path)
+    assert raster.legend.ids == (1, 2)
+    want = np.full((20, 20), IGNORE)
+    want[5:-5] = ids[5:-5] - 1
+    assert (raster.read(raster.grid.window) == want).all()
+    assert (raster.read_coarse(20)[1] == want).all()
+    shifted = replace(raster.grid, transform=raster.grid.transform @ Affine.translation(0.3, 0.3))
+    assert (raster.read_on(shifted) == want).all()
 
 
 def test_a_missing_crs_is_said(raster, write_scene):

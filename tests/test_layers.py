@@ -18,7 +18,7 @@ LAYERS = (
     ("disk",),
     ("output", "limits"),
     ("legend", "raster", "device", "geopackages", "parquet"),
-    ("placing",),
+    ("placing", "pixels"),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),
     ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),
     ("chips", "model", "viewing"),

@@ -16,6 +16,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, DamagedSceneError, OptionError, SceneError
 from geoseg.grid import Grid
+from geoseg.pixels import other_than
 from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, grid_of, is_remote, open_raster
 from geoseg.readers._average import averaged
 from geoseg.readers._options import NODATA_RULES, ReadOptions, limits_of
@@ -98,8 +99,7 @@ class GeoTiffScene:
         declared = np.full(values.shape[1:], self._needs_all)
         finite = np.ones(values.shape[1:], bool)
         for band, nodata in zip(values, self._nodata, strict=True):
-            # Of a band that declares nothing, or what no number equals, all is data.
-            has = np.True_ if nodata is None or np.isnan(nodata) else band != nodata
+            has = other_than(band, nodata)
             declared = declared & has if self._needs_all else declared | has
             if band.dtype.kind == "f":
                 finite &= np.isfinite(band)

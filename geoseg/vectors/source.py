@@ -17,9 +17,9 @@ from geoseg.connected import NONE, Int32s
 from geoseg.errors import MapError, OptionError
 from geoseg.grid import Grid
 from geoseg.legend import Legend, distinct_colors
+from geoseg.pixels import read_pixels
 from geoseg.raster import grid_of, open_raster
 from geoseg.registry import suggestion
-from geoseg.shares import read_window
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class MapSource:
         coder = _Coder(self)
         with open_raster(self.path, error=MapError) as dataset:
             for window in self.grid.strips(rows):
-                yield coder.codes(*read_window(dataset, self.path, self.band, window))
+                yield coder.codes(*read_pixels(dataset, self.path, self.band, window, MapError))
 
 
 def open_map(path: str | Path, *, band: int | None = None, legend: Legend | None = None) -> MapSource:

@@ -95,6 +95,19 @@ def test_more_classes_than_a_legend_holds(tmp_path: Path) -> None:
     assert sorted(layer.class_id) == list(range(1000, 2_500_001, 1000))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_nodata_is_no_polygon_where_there_is_a_mask_too(tmp_path: Path, dtype: str) -> None:
+    ids = squares().astype(dtype)
+    ids[:7], mask = 0, np.full(ids.shape, 255, np.uint8)
+    mask[:, :9] = 0
+    source = write(tmp_path / "map.tif", ids)
+    with rasterio.open(source, "r+") as dataset:
+        dataset.write_mask(mask)
+    layer = polygons(source)
+    assert 0 not in set(layer.class_id)
+    assert layer.pixels.sum() == ids[7:, 9:].size
+
+
 def test_small_areas_go_to_the_longest_border(tmp_path: Path) -> None:
     ids = squares(10, 4)
     ids[3, 3], ids[22, 11:13] = 7, 8
