@@ -22,8 +22,8 @@ from geoseg.errors import GeosegError, LegendError, MapError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_CLASSES, MAX_ID, Legend
 from geoseg.limits import Limits
-from geoseg.placing import placing
 from geoseg.pixels import hides_nodata, read_pixels
+from geoseg.placing import placing
 from geoseg.raster import current_limits, gdal_settings, grid_of, open_raster
 from geoseg.registry import shortened
 
@@ -46,6 +46,7 @@ class ClassRaster:
         legend: its classes.
         error: the type of error to raise, MapError for maps and LabelError for labels.
         limits: what the file may declare, in any process.
+        unchecked: values outside the legend were not looked for when it was opened, so that reading refuses them.
     """
 
     path: Path
@@ -53,10 +54,11 @@ class ClassRaster:
     legend: Legend
     error: type[GeosegError] = MapError
     limits: Limits = field(default_factory=current_limits)
+    unchecked: bool = False
     _local: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ClassRaster, (self.path, self.grid, self.legend, self.error, self.limits)
+        return ClassRaster, (self.path, self.grid, self.legend, self.error, self.limits, self.unchecked)
 
     def read(self, window: Window) -> npt.NDArray[np.uint8]:
         """Class indices (rows, cols) of one window."""
@@ -153,11 +155,24 @@ class ClassRaster:
         return next(value for value in range(limits.max, limits.min - 1, -1) if value not in taken)
 
     def _indices(self, dataset: Any, window: Window, shape: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
-        ids, valid = read_pixels(dataset, self.path, 1, window, self.error, shape, behind=self._dataset())
+        values, valid = read_pixels(dataset, self.path, 1, window, self.error, shape, behind=self._dataset())
+        ids = values
         if ids.dtype.kind == "f":
             valid &= np.isfinite(ids)
-            ids = np.where(valid & (np.abs(ids) <= MAX_ID), ids, -1).astype(np.int32)
-        return np.where(valid, self.legend.encode(ids), np.uint8(IGNORE))
+            is_id = valid & (np.abs(ids) <= MAX_ID) & (ids == np.round(ids))
+            ids = np.where(is_id, ids, -1).astype(np.int32)
+        indices = np.where(valid, self.legend.encode(ids), np.uint8(IGNORE))
+        # Overviews may hold means of classes, which are in nobody's legend.
+        if self.unchecked and shape in (None, (window.height, window.width)):
+            strange = valid & (indices == IGNORE)
+            if strange.any():
+                self._refuse_strangers(values[strange])
+        return indices
+
+    def _refuse_strangers(self, values: npt.NDArray[Any]) -> None:
+        nodata = self._dataset().nodata
+        strangers = {value for value in _distinct(values, self.path, self.error) if value != nodata}
+        refuse_strangers(strangers, self.path, self.error, declared=nodata is not None, own=True)
 
 
 def open_class_raster(
@@ -170,7 +185,7 @@ def open_class_raster(
     """Open a class raster.
 
     The legend is the one given, else the one in the file's tags (a map geoseg made), else one class for each value
-    found.
+    found. Values outside it are refused; outside one in the tags when they are read, as a map need not be read twice.
 
     Args:
         path: the file.
@@ -191,29 +206,51 @@ def open_class_raster(
             raise error(f"{path}: is compressed as JPEG, which changes class ids; make it again without loss")
         grid = grid_of(dataset, path, error)
         tagged = tagged_legend(dataset, path, error)
-        if legend is None and tagged is not None:
-            return ClassRaster(path, grid, tagged, error)
-        values = _values(dataset, path, error)
-        dataset_nodata = dataset.nodata
-        declared = dataset_nodata is not None
+        nodata = dataset.nodata
+        declared = nodata is not None
+        # What geoseg wrote declares its nodata.
+        unchecked = legend is None and tagged is not None and declared
+        values = set() if unchecked else _values(dataset, path, error)
         highest = _highest(dataset)
-    if legend is None:
-        legend = _legend_of(values, path, error)
-        logger.info("%s: classes %s; %s", path, shortened(tuple(map(str, sorted(values)))), _unlabelled(dataset_nodata))
+    known = tagged if legend is None else legend
+    if known is None:
+        logger.info("%s: classes %s; %s", path, shortened(tuple(map(str, sorted(values)))), _unlabelled(nodata))
+        known = _legend_of(values, path, error)
         if not declared:
             _warn_of_undeclared(values, highest, path)
-        return ClassRaster(path, grid, legend, error)
-    if dataset_nodata in legend.ids and dataset_nodata != background:
-        logger.warning(
-            "%s: declares %g as nodata, so class %g of the legend is nowhere", path, dataset_nodata, dataset_nodata
-        )
-    strangers = sorted(values - set(legend.ids))
-    if strangers == [0] and not declared:
+        return ClassRaster(path, grid, known, error)
+    if nodata != background:
+        warn_of_nodata(nodata, known, path)
+    refuse_strangers(values - set(known.ids), path, error, declared=declared, own=legend is None)
+    return ClassRaster(path, grid, known, error, unchecked=unchecked)
+
+
+def warn_of_nodata(nodata: float | None, legend: Legend, path: Path) -> None:
+    """Say that the declared nodata is a class of the legend, so that this class is nowhere."""
+    if nodata in legend.ids:
+        logger.warning("%s: declares %g as nodata, so class %g of the legend is nowhere", path, nodata, nodata)
+
+
+def refuse_strangers(strangers: set[int], path: Path, error: type[GeosegError], *, declared: bool, own: bool) -> None:
+    """Refuse values that are data and in no legend; 0 alone is taken as unlabelled where no nodata is declared.
+
+    Args:
+        strangers: the values.
+        path: the raster.
+        error: the type of error to raise.
+        declared: it declares a nodata.
+        own: the legend is the one in its tags.
+
+    Raises:
+        GeosegError: of the given type.
+    """
+    if strangers == {0} and not declared:
         logger.warning("%s: value 0 is not in the legend and is taken as unlabelled", path)
     elif strangers:
-        listing = ", ".join(map(str, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
-        raise error(f"{path}: holds {listing}, which the legend does not have; add them to it or declare them nodata")
-    return ClassRaster(path, grid, legend, error)
+        listing = shortened(tuple(map(str, sorted(strangers))), 5)
+        legend = f"the legend in its tag {LEGEND_TAG}" if own else "the legend"
+        remedy = "give a legend that has them with --legend" if own else "add them to it"
+        raise error(f"{path}: holds {listing}, which {legend} does not have; {remedy} or declare them nodata")
 
 
 def _warn_of_undeclared(values: set[int], highest: int, path: Path) -> None:
@@ -263,7 +300,7 @@ def _distinct(ids: npt.NDArray[Any], path: Path, error: type[GeosegError]) -> li
         broken = found[found != np.round(found)]
         if len(broken):
             raise error(
-                f"{path}: holds {ids.dtype} values such as {broken[0]:g}; a class raster holds whole numbers from 0 to "
+                f"{path}: holds {ids.dtype} values such as {broken[0]!s}; a class raster holds whole numbers from 0 to "
                 f"{MAX_ID}"
             )
         return [int(value) for value in found]

@@ -1,3 +1,4 @@
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +11,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from conftest import CORNER, UTM
-from geoseg.class_raster import open_class_raster
+from geoseg.class_raster import LEGEND_TAG, open_class_raster
 from geoseg.errors import LabelError, MapError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
@@ -138,6 +139,58 @@ def test_nodata_is_no_class_where_there_is_a_mask_too(tmp_path, internal, dtype,
     assert (raster.read_coarse(20)[1] == want).all()
     shifted = replace(raster.grid, transform=raster.grid.transform @ Affine.translation(0.3, 0.3))
     assert (raster.read_on(shifted) == want).all()
+
+
+def tagged(path):
+    """A raster with the legend 1 forest, 2 water in its tags."""
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(**{LEGEND_TAG: json.dumps(Legend.from_names([(1, "forest"), (2, "water")]).to_dict())})
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize("how", ["read", "read_on", "shifted", "coarse"])
+def test_a_class_painted_into_a_map_is_refused(write_scene, dtype, how):
+    ids = np.ones((1, 20, 20), dtype)
+    ids[:, :5], ids[:, 8:10, 3:9], ids[:, 15:] = 0, 9, 2
+    path = tagged(write_scene(ids, nodata=0))
+    raster = pickle.loads(pickle.dumps(open_class_raster(path, error=LabelError)))  # noqa: S301
+    shifted = replace(raster.grid, transform=raster.grid.transform @ Affine.translation(0.3, 0.3))
+    read = {
+        "read": lambda: raster.read(raster.grid.window),
+        "read_on": lambda: raster.read_on(raster.grid),
+        "shifted": lambda: raster.read_on(shifted),
+        "coarse": lambda: raster.read_coarse(100),
+    }[how]
+    with pytest.raises(LabelError, match="holds 9, which the legend in its tag GEOSEG_LEGEND does not have; give a"):
+        read()
+    given = open_class_raster(path, legend=Legend.from_names([(1, "a"), (2, "b"), (9, "c")]))
+    assert (given.read(given.grid.window) == 2).sum() == 12
+
+
+@pytest.mark.parametrize("nodata", [0, -9999])
+def test_what_is_masked_or_nodata_is_no_stranger(write_scene, nodata):
+    ids, mask = np.ones((1, 20, 20), np.int16), np.full((20, 20), 255, np.uint8)
+    ids[:, :5], ids[:, 8:10], mask[8:10] = nodata, 9, 0
+    raster = open_class_raster(tagged(write_scene(ids, nodata=nodata, mask=mask)))
+    shifted = replace(raster.grid, transform=raster.grid.transform @ Affine.translation(0.3, 0.3))
+    for indices in (raster.read(raster.grid.window), raster.read_on(shifted)):
+        assert (indices == 0).sum() == 13 * 20
+        assert (indices == IGNORE).sum() == 7 * 20
+
+
+def test_a_map_without_nodata_is_compared_with_its_legend_at_once(write_scene, caplog):
+    ids = np.array([[[0, 1], [2, 2]]], np.uint8)
+    raster = open_class_raster(tagged(write_scene(ids)))
+    assert raster.read(raster.grid.window).tolist() == [[IGNORE, 0], [1, 1]]
+    assert "value 0 is not in the legend and is taken as unlabelled" in caplog.text
+    with pytest.raises(MapError, match="holds 0, 5, which the legend in its tag"):
+        open_class_raster(tagged(write_scene(ids + 3 * (ids == 2), "b.tif")))
+
+
+def test_nodata_that_is_a_class_of_its_own_legend_is_said(write_scene, caplog):
+    open_class_raster(tagged(write_scene(np.ones((1, 3, 3), np.uint8), nodata=2)))
+    assert "declares 2 as nodata, so class 2 of the legend is nowhere" in caplog.text
 
 
 def test_a_missing_crs_is_said(raster, write_scene):

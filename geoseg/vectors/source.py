@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 
-from geoseg.class_raster import tagged_legend
+from geoseg.class_raster import refuse_strangers, tagged_legend, warn_of_nodata
 from geoseg.connected import NONE, Int32s
 from geoseg.errors import MapError, OptionError
 from geoseg.grid import Grid
@@ -85,7 +85,7 @@ class MapSource:
         grid: its georeferencing.
         dtype: type of its values.
         categories: its classes.
-        strict: values outside a fixed list of classes are an error, not nodata.
+        own_legend: its classes, if any were known, are those in its tags.
         has_nodata: it says which value is nodata.
         block_row: bytes of a row of its blocks.
     """
@@ -95,7 +95,7 @@ class MapSource:
     grid: Grid
     dtype: np.dtype[Any]
     categories: Categories
-    strict: bool
+    own_legend: bool
     has_nodata: bool
     block_row: int
 
@@ -139,11 +139,11 @@ def open_map(path: str | Path, *, band: int | None = None, legend: Legend | None
         tagged = tagged_legend(dataset, path, MapError)
         nodata = dataset.nodatavals[band - 1]
         block_row = dataset.block_shapes[band - 1][0] * grid.width * dtype.itemsize
-        if legend is not None and nodata in legend.ids:
-            logger.warning("%s: declares %g as nodata, so class %g of the legend is nowhere", path, nodata, nodata)
     known = legend or tagged
+    if known is not None:
+        warn_of_nodata(nodata, known, path)
     categories = Categories() if known is None else Categories.of(known)
-    return MapSource(path, band, grid, dtype, categories, legend is not None, nodata is not None, block_row)
+    return MapSource(path, band, grid, dtype, categories, legend is None, nodata is not None, block_row)
 
 
 class _Coder:
@@ -184,14 +184,7 @@ class _Coder:
         if max(new) >= 1 << 63:
             raise MapError(f"{path}: holds {max(new)}; class ids go up to 2^63 - 1; renumber the classes")
         if categories.fixed:
-            strangers = [value for value in new if value != 0] if self._source.strict else []
-            if strangers:
-                listing = ", ".join(map(str, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
-                raise MapError(
-                    f"{path}: holds {listing}, which the legend does not have; add them to it or declare them nodata"
-                )
-            if self._source.strict:
-                logger.warning("%s: value 0 is not in the legend and is taken as unlabelled", path)
+            refuse_strangers(set(new), path, MapError, declared=self._source.has_nodata, own=self._source.own_legend)
             self._enter(new, [int(NONE)] * len(new))
             return
         if 0 in new and not self._source.has_nodata:

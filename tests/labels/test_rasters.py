@@ -62,6 +62,7 @@ class TestClassRasters:
         [
             (np.ones((2, 3, 3), np.uint8), "2 bands"),
             (np.full((1, 3, 3), 0.5, np.float32), "float32 values such as 0.5"),
+            (np.full((1, 3, 3), 1.0000001, np.float32), "float32 values such as 1.0000001;"),
             (np.full((1, 3, 3), -4, np.int16), "value -4"),
             (np.arange(400, dtype=np.int16).reshape(1, 20, 20), "254 different"),
         ],

@@ -193,6 +193,25 @@ def test_a_legend_can_be_given(tmp_path: Path) -> None:
     assert vectorize(tmp_path / "map.tif", tmp_path / "b.gpkg", legend=LEGEND).classes == ("forest", "water")
 
 
+def test_a_class_painted_into_a_map_is_refused(tmp_path: Path) -> None:
+    ids = squares()
+    ids[30, 20] = 9
+    source = write_map(tmp_path / "map.tif", ids)
+    with pytest.raises(MapError, match="holds 9, which the legend in its tag GEOSEG_LEGEND does not have"):
+        vectorize(source, tmp_path / "map.gpkg")
+    assert not leftovers(tmp_path)
+    with rasterio.open(source, "r+") as dataset:
+        dataset.nodata = 9
+    with pytest.raises(MapError, match="holds 0, which the legend"):
+        vectorize(source, tmp_path / "map.gpkg")
+
+
+def test_nodata_that_is_a_class_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = write_map(tmp_path / "map.tif", np.maximum(squares(), 1), nodata=7)
+    vectorize(source, tmp_path / "map.gpkg")
+    assert "declares 7 as nodata, so class 7 of the legend is nowhere" in caplog.text
+
+
 def test_an_output_that_exists_stays(a_map: Path, tmp_path: Path) -> None:
     (tmp_path / "map.gpkg").write_text("precious")
     with pytest.raises(OutputExistsError, match="--overwrite"):
