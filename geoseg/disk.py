@@ -96,6 +96,45 @@ def stamps(paths: Iterable[str | Path]) -> tuple[Stamp, ...]:
     return tuple(stamp(each) for path in paths for each in (path, *_read_with(path)))
 
 
+def stamps_for(target: str | Path, paths: Iterable[str | Path]) -> tuple[Stamp, ...]:
+    """The same of the files that an output is made from.
+
+    Raises:
+        OutputError: the output is one of them.
+    """
+    found = stamps(paths)
+    refuse_read(target, (known[0] for known in found))
+    return found
+
+
+def refuse_read(target: str | Path, sources: Iterable[str | Path]) -> None:
+    """Refuse an output that is one of the files that are read, under whatever name, or a folder that holds one.
+
+    Args:
+        target: the output.
+        sources: files, and what is none (URLs).
+
+    Raises:
+        OutputError: names the file.
+    """
+    own = _status(Path(target))
+    if own is None:
+        return
+    for source in sources:
+        file = Path(source)
+        places = [file, *file.absolute().parents, *file.resolve().parents] if stat.S_ISDIR(own.st_mode) else [file]
+        if any(os.path.samestat(own, there) for there in map(_status, places) if there is not None):
+            raise OutputError(f"{target}: is one of the files that are read ({source}); choose another name")
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What the disk says of a file, None where there is none."""
+    try:
+        return path.stat()
+    except (OSError, ValueError):
+        return None
+
+
 def _read_with(path: str | Path) -> list[Path]:
     """Files that hold a part of what a file says, be they there or not: another program may change them alone.
 

@@ -23,7 +23,7 @@ from geoseg.assessment.samples import sample_field
 from geoseg.assessment.worst import worst_places
 from geoseg.class_raster import ClassRaster, open_class_raster
 from geoseg.confusion import Accuracy
-from geoseg.disk import Stamp, stamps
+from geoseg.disk import Stamp, stamps_for
 from geoseg.errors import OptionError
 from geoseg.labels import LabelOptions, Labels
 from geoseg.legend import Legend, read_legend
@@ -181,7 +181,8 @@ def _evaluate(candidates: list[list[Pair]], asked: _Asked) -> EvaluateResult:
     if asked.output is None:
         own, found = _found(candidates, asked, pictured=0)[1:]
         return _result(None, found, _rivals(candidates[0][0], asked, own), own)
-    with new_output(Path(asked.output), overwrite=asked.overwrite, sources=_sources(candidates, asked)) as workspace:
+    output = Path(asked.output)
+    with new_output(output, overwrite=asked.overwrite, sources=_sources(output, candidates, asked)) as workspace:
         made = provenance(candidates[0][0].map_path, None if asked.model is None else Path(asked.model))
         training = _curves(None if asked.curves is None else Path(asked.curves), made)
         maps, own, found = _found(candidates, asked, pictured=MOST_PICTURES)
@@ -197,13 +198,12 @@ def _evaluate(candidates: list[list[Pair]], asked: _Asked) -> EvaluateResult:
         return result
 
 
-def _sources(candidates: list[list[Pair]], asked: _Asked) -> tuple[Stamp, ...]:
+def _sources(output: Path, candidates: list[list[Pair]], asked: _Asked) -> tuple[Stamp, ...]:
     """The files that are read, as they are now."""
     options = asked.options
     further = options.by, options.samples, asked.legend, asked.curves, asked.model, asked.baseline_labels
-    return stamps(
-        [*(file for pairs in candidates for pair in pairs for file in pair.files), *(one for one in further if one)]
-    )
+    read = [file for pairs in candidates for pair in pairs for file in pair.files]
+    return stamps_for(output, [*read, *(one for one in further if one)])
 
 
 def _found(

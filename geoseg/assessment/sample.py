@@ -19,7 +19,7 @@ from geoseg.assessment.compare import windows
 from geoseg.assessment.samples import REFERENCE, STRATUM, STRATUM_NAME, STRATUM_PIXELS
 from geoseg.assessment.stratified import allocate, sample_size
 from geoseg.class_raster import ClassRaster, open_class_raster
-from geoseg.disk import stamps
+from geoseg.disk import stamps_for
 from geoseg.errors import MapError, OptionError, OutputError, require_seed
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend, read_legend
@@ -124,7 +124,7 @@ def sample(
         raise OptionError(f"{output}: samples are written as a GeoPackage; name it .gpkg")
     if least < 2:
         raise OptionError(f"at least {least} samples of a stratum cannot be; a standard error needs 2 or more")
-    sources = stamps(path for path in (map_path, strata, legend) if path is not None)
+    sources = stamps_for(output, [path for path in (map_path, strata, legend) if path is not None])
     with new_output(output, overwrite=overwrite, sources=sources) as workspace:
         mapped = open_class_raster(map_path, legend=None if legend is None else read_legend(Path(legend)))
         layers = mapped if strata is None else open_class_raster(strata)

@@ -27,7 +27,7 @@ from geoseg.chips.result import TileResult
 from geoseg.chips.split import Division, Folds, Shares, Windows
 from geoseg.chips.strips import Task, make_tasks
 from geoseg.chips.work import Workers, workers
-from geoseg.disk import Stamp, stamps
+from geoseg.disk import Stamp, refuse_read, stamps
 from geoseg.errors import ChipError, OptionError, require_seed
 from geoseg.output import digest, new_output, refuse_existing
 from geoseg.readers import Words
@@ -138,6 +138,9 @@ def tile(
         refuse_existing(output, overwrite)
     # Before anything is opened: what was read is at most as old as this.
     sources = stamps([*files_of(scenes, labels, **inputs), *([settings.areas] if settings.areas else [])])
+    if not dry_run:
+        legend = inputs.get("legend")
+        refuse_read(output, [*(known[0] for known in sources), *([legend] if isinstance(legend, str | Path) else [])])
     pairs = open_pairs(scenes, labels, **inputs)
     drawn = read_areas(areas, area_column) if areas is not None else None
     with workers(pairs, jobs) as crew:

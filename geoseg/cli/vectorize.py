@@ -75,9 +75,7 @@ from geoseg.cli import options
 @options.limits
 @options.overwrite
 @options.json_
-def command(
-    map_path: Path, output: Path, connectivity: str, legend: Path | None, as_json: bool, **settings: Any
-) -> None:
+def command(map_path: Path, output: Path, connectivity: str, as_json: bool, **settings: Any) -> None:
     """Turn MAP into polygons: .gpkg, .geojson, .geojsonl, .parquet, .fgb or .pmtiles.
 
     All classes are in one layer: id, class_id, class_name, area_m2 and area_ha (on the ellipsoid), perimeter_m and
@@ -89,14 +87,7 @@ def command(
     geoseg vectorize map.tif -o forest.parquet --classes forest,water --simplify 1
     geoseg vectorize map.tif -o map.fgb --min-area 0.5ha --simplify 10m --confidence confidence.tif
     """
-    from geoseg.legend import read_legend
     from geoseg.vectors.vectorize import vectorize
 
-    result = vectorize(
-        map_path,
-        output,
-        connectivity=int(connectivity),
-        legend=None if legend is None else read_legend(legend),
-        **settings,
-    )
+    result = vectorize(map_path, output, connectivity=int(connectivity), **settings)
     options.tell(result, as_json)

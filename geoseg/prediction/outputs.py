@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.disk import Stamp, flush, fresh_file, identity, is_that, refuse_changed
+from geoseg.disk import Stamp, flush, fresh_file, identity, is_that, refuse_changed, refuse_read
 from geoseg.documents import UNSOUND, parse_json
-from geoseg.errors import OptionError, OutputError
+from geoseg.errors import OptionError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, Legend
 from geoseg.output import Workspace, new_output, refuse_existing
@@ -67,9 +67,7 @@ class Outputs:
                 raise OptionError(f"{path}: a map is a GeoTIFF; name it .tif")
             known = self.overwrite or path.absolute() in begun
             refuse_existing(path, known, beside(path) if path == self.classes else ())
-            for source in sources:
-                if path.exists() and Path(source).exists() and path.samefile(source):
-                    raise OutputError(f"{path}: is the scene itself; choose another name")
+            refuse_read(path, sources)
         # Two spellings, or a folder under two names, may lead to one place.
         if len({path.parent.resolve() / path.name for path in paths}) != len(paths):
             raise OptionError(f"{self.classes}: two outputs have this name; give each its own")

@@ -144,7 +144,7 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     """
     model, scene, outputs, reading = asked.model, asked.scene, asked.outputs, asked.reading
     settings = asked.of_process(number)
-    outputs.refuse(())
+    outputs.refuse(tuple(str(file) for file in (model, settings.aoi) if isinstance(file, str | Path)))
     spec, name = (model.spec, model.name) if isinstance(model, Model) else (read_spec(model), str(model))
     has_reading = isinstance(scene, Source | Scene)
     if not has_reading:

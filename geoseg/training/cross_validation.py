@@ -13,7 +13,7 @@ import numpy as np
 
 from geoseg.chips.index import ChipIndex, read_index
 from geoseg.confusion import Accuracy
-from geoseg.disk import stamps
+from geoseg.disk import stamps_for
 from geoseg.errors import ChipError, ModelError, OptionError
 from geoseg.model import read_spec
 from geoseg.output import digest, new_output, refuse_existing
@@ -142,7 +142,7 @@ def cross_validate(
     beside = tuple(name for model in models for name in (model, *beside_model(Path(model))))
     table = output.with_name(f"{output.stem}.folds.csv")
     refuse_existing(table, overwrite, beside)
-    sources = stamps(files_of(index, Asked(**settings)))
+    sources = stamps_for(table, files_of(index, Asked(**settings)))
     key = digest({"folds": numbers, "settings": settings} | made_with(), sources)
 
     def learn(path: Path, fold: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import torch
 
 from geoseg import losses
-from geoseg.disk import stamps
+from geoseg.disk import stamps_for
 from geoseg.errors import OptionError
 from geoseg.helpers import Say
 from geoseg.output import new_output, refuse_existing
@@ -97,7 +97,7 @@ def train(
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             if not team.leads:
                 return _follow(job, output, signals, str(chips))
-            sources = stamps(job.files)
+            sources = stamps_for(output, job.files)
             with new_output(output, overwrite=overwrite, beside=beside(output), sources=sources) as workspace:
                 checkpoints = Checkpoints(output, job.key, settings_to_compare(job))
                 task, began = _train(job, output, checkpoints, signals, resume, overwrite, str(chips))

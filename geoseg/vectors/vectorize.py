@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.compiled import is_kept
-from geoseg.disk import stamps
+from geoseg.disk import stamps_for
 from geoseg.errors import OutputError
-from geoseg.legend import Legend
+from geoseg.legend import Legend, read_legend
 from geoseg.output import new_output, refuse_existing
 from geoseg.vectors.job import Job
 from geoseg.vectors.layer import Layer
@@ -76,7 +76,7 @@ def vectorize(
     max_vertices: int = MOST_VERTICES,
     dst_crs: str | None = None,
     band: int | None = None,
-    legend: Legend | None = None,
+    legend: str | Path | Legend | None = None,
     overwrite: bool = False,
 ) -> VectorizeResult:
     """Turn a map into polygons that form one valid coverage: no gaps, no overlaps, shared borders simplified once.
@@ -109,7 +109,7 @@ def vectorize(
         max_vertices: cut polygons that would have more, along straight lines, so that memory is bounded; 0 for none.
         dst_crs: coordinate system of the polygons, in place of the map's own.
         band: the band that holds the classes, where there are several.
-        legend: the classes of the map, in place of those it names itself.
+        legend: a legend, or a legend.toml: the classes of the map, in place of those it names itself.
         overwrite: replace the output if it is there.
 
     Raises:
@@ -122,7 +122,10 @@ def vectorize(
     options = Options.read(simplify, smooth, min_area, min_hole, fill_nodata, connectivity, dissolve, max_vertices)
     writer = vector_writer(output)
     refuse_existing(output, overwrite)
-    sources = stamps(path for path in (map_path, confidence, by) if path is not None)
+    files = (map_path, confidence, by, None if isinstance(legend, Legend) else legend)
+    sources = stamps_for(output, [path for path in files if path is not None])
+    if isinstance(legend, str | Path):
+        legend = read_legend(Path(legend))
     source = open_map(map_path, band=band, legend=legend)
     if source.grid.crs is None:
         logger.warning("%s has no CRS; the polygons are in its pixel coordinates, without square metres", source.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from markupsafe import Markup
 from rasterio.crs import CRS
 
-from geoseg.disk import stamps
+from geoseg.disk import stamps_for
 from geoseg.errors import OptionError, ViewError
 from geoseg.legend import read_legend
 from geoseg.output import new_output
@@ -85,7 +84,7 @@ def view(
     words = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     target = Path(output)
     _refuse_unfit(words, target, longest)
-    sources = stamps([*files_of(words), *([legend] if legend is not None else [])])
+    sources = stamps_for(target, [*files_of(words), *([legend] if legend is not None else [])])
     with new_output(target, overwrite=overwrite, sources=sources) as workspace:
         wanted = Wanted(bands, None if legend is None else read_legend(Path(legend)), class_field, longest)
         found = sorted(find(words, wanted), key=lambda one: _ORDER.index(one.kind))
@@ -106,9 +105,6 @@ def _refuse_unfit(words: list[str], target: Path, longest: int) -> None:
         raise OptionError(f"{target}: there is nothing to view; name at least one scene, map or vector file")
     if not 16 <= longest <= 8192:
         raise OptionError(f"longest is {longest}; it must be 16 to 8192 pixels")
-    for word in words:
-        if target.exists() and os.path.exists(word) and target.samefile(word):  # noqa: PTH110 - any name may be given
-            raise OptionError(f"{target}: is one of the files to view; choose another name")
 
 
 def placed(found: list[Found]) -> Place:

@@ -137,7 +137,7 @@ def test_outputs_may_not_collide(model, scene, tmp_path):
         with pytest.raises(OptionError, match="two outputs"):
             geoseg.predict(model, scene, tmp_path / "m.tif", confidence=spelled)
     assert not list(tmp_path.glob(".*"))
-    with pytest.raises(OutputError, match="the scene itself"):
+    with pytest.raises(OutputError, match="one of the files that are read"):
         geoseg.predict(model, scene, tmp_path / "m.tif", confidence=scene, overwrite=True)
     (tmp_path / "p.tif").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"p\.tif exists"):

@@ -318,7 +318,7 @@ class TestBadInput:
 
     def test_the_scene_is_not_overwritten(self, constant_model, scene):
         before = scene.read_bytes()
-        with pytest.raises(OutputError, match="the scene itself"):
+        with pytest.raises(OutputError, match="one of the files that are read"):
             geoseg.predict(constant_model, scene, scene, overwrite=True)
         assert scene.read_bytes() == before
 
