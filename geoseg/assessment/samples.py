@@ -148,6 +148,11 @@ def _strata(path: Path, frame: gpd.GeoDataFrame) -> Strata | None:
         pixels = _whole(frame[STRATUM_PIXELS])
     except (ValueError, TypeError, OverflowError) as error:
         raise LabelError(f"{path}: '{STRATUM}' and '{STRATUM_PIXELS}' must be whole numbers; restore them") from error
+    if (pixels < 1).any():
+        raise LabelError(
+            f"{path}: a point has a '{STRATUM_PIXELS}' of {pixels.min()}, and a stratum that it was drawn from has 1 "
+            "or more; restore the column"
+        )
     sizes = np.zeros(len(ids), np.int64)
     sizes[of] = pixels
     if (sizes[of] != pixels).any():

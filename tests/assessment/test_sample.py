@@ -123,6 +123,15 @@ def test_every_pixel_of_a_stratum_can_be_drawn(mapped: Path, ids: npt.NDArray[An
     assert hits[:150].sum() == pytest.approx(900, abs=90)
 
 
+@pytest.mark.parametrize("size", [-3, 0])
+def test_a_stratum_of_no_pixels_is_refused(mapped: Path, ids: npt.NDArray[Any], tmp_path: Path, size: int) -> None:
+    geoseg.sample(mapped, tmp_path / "points.gpkg", size=60)
+    frame = read_vector(label(tmp_path / "points.gpkg", ids))
+    frame.assign(stratum_pixels=size).to_file(tmp_path / "changed.gpkg")
+    with pytest.raises(LabelError, match=rf"changed\.gpkg: a point has a 'stratum_pixels' of {size}, and a stratum"):
+        geoseg.evaluate(mapped, None, samples=tmp_path / "changed.gpkg")
+
+
 def test_qgis_gets_a_list_of_names_and_no_hint(mapped: Path, tmp_path: Path) -> None:
     from xml.etree import ElementTree
 
