@@ -23,6 +23,7 @@ from geoseg.embedded import refuse_names_inside
 from geoseg.errors import GeosegError, SceneError
 from geoseg.grid import Grid
 from geoseg.limits import Limits
+from geoseg.surroundings import settings_answered
 from geoseg.vrt import MAX_BYTES, leads_elsewhere, vrt_sources
 
 BLOCK_CACHE = 64_000_000
@@ -46,6 +47,8 @@ _SETTINGS: dict[str, Any] = {
     "GDAL_HTTP_RETRY_DELAY": "0.5",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
 }
+
+_OWN = frozenset(_SETTINGS)
 
 _threads: int | None = None
 _limits = Limits()
@@ -107,7 +110,7 @@ def writing_threads() -> str:
 
 def gdal_settings() -> rasterio.Env:
     """GDAL's settings for reading and writing: set here, not taken from the user's environment."""
-    return rasterio.Env(**_SETTINGS | {"GDAL_CACHEMAX": _cache.get()})
+    return rasterio.Env(**settings_answered(_OWN) | _SETTINGS | {"GDAL_CACHEMAX": _cache.get()})
 
 
 @contextmanager

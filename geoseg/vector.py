@@ -35,6 +35,7 @@ from geoseg.parquet import require_measure
 from geoseg.placing import DEGREES, require_way
 from geoseg.raster import first_line
 from geoseg.registry import suggestion
+from geoseg.surroundings import settings_answered
 
 logger = logging.getLogger(__name__)
 
@@ -63,12 +64,19 @@ _SETTINGS = {
     "OGR_SQLITE_ALLOW_EXTERNAL_ACCESS": "NO",
 }
 
+_OWN = frozenset(_SETTINGS)
+
 # The JSON key "crs", however it is escaped. A slash is one only where a comment begins: a text may say 'crs'/5.
 _CRS_KEY = re.compile(rb"[\"'](?:c|\\u00[46]3)(?:r|\\u00[57]2)(?:s|\\u00[57]3)[\"']\s*(:|/(?=[/*]))\s*", re.IGNORECASE)
 # A srsName that holds more than a code or an address: it could name a file.
 _FULL_SRS = re.compile(rb"srsName\s*=\s*(?:\"[^\"]*(?:[+\[{]|&#|proj=)|'[^']*(?:[+\[{]|&#|proj=))", re.IGNORECASE)
 # Roots and marks of the descriptions that GDAL follows.
 _REDIRECTION = re.compile(rb"<\s*(?:\w+:)?(?:OGR[A-Z]|OGC[A-Z]|GDAL|VRT|WFS_?[A-Z]*DataSource)", re.IGNORECASE)
+
+
+def set_gdal_up() -> None:
+    """Give the GDAL that pyogrio brings its settings, whatever the user's environment says."""
+    pyogrio.set_gdal_config_options(settings_answered(_OWN) | _SETTINGS)
 
 
 def is_vector(path: str | Path) -> bool:
@@ -290,7 +298,7 @@ def _read_geopackage(path: Path, layer: str | None, error: type[GeosegError]) ->
 
 
 def _read_layer(source: str | bytes, path: Path, layer: str | None, error: type[GeosegError]) -> gpd.GeoDataFrame:
-    pyogrio.set_gdal_config_options(_SETTINGS)
+    set_gdal_up()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyogrio warns of what is checked here and below
         places = {
@@ -312,7 +320,7 @@ def _chosen(layers: list[str], path: Path, layer: str | None, error: type[Geoseg
 
 
 def _read_frame(source: str | bytes, layer: str | int, **options: str) -> gpd.GeoDataFrame:
-    pyogrio.set_gdal_config_options(_SETTINGS)
+    set_gdal_up()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what pyogrio warns of is checked by others
         return pyogrio.read_dataframe(source, layer=layer, **options)

@@ -21,6 +21,7 @@ from click.core import ParameterSource
 
 from geoseg.errors import GeosegError
 from geoseg.names import refuse_too_long
+from geoseg.surroundings import without_gdal_settings
 
 LIMITS = "geoseg.limits"
 """Where a command's context holds the limits of the rasters that it opens."""
@@ -55,6 +56,7 @@ class Command(click.Command):
         progress.enable(not quiet)
         try:
             with (
+                without_gdal_settings(),
                 _log_to_stderr(quiet, verbose),
                 _terminated_like_interrupted(self._again),
                 _within(ctx.meta.get(LIMITS, {})),

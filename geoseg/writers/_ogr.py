@@ -19,6 +19,7 @@ from rasterio.crs import CRS
 
 from geoseg.errors import OutputError
 from geoseg.raster import first_line
+from geoseg.vector import set_gdal_up
 from geoseg.writers._tally import Tally
 
 POLL_SECONDS = 0.5
@@ -136,6 +137,7 @@ class OgrWriter:
 
     def _write_all(self, crs: CRS | None, options: dict[str, Any]) -> None:
         try:
+            set_gdal_up()
             pyogrio.write_arrow(
                 pa.RecordBatchReader.from_batches(self._schema, self._waiting()),
                 self._path,
