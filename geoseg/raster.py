@@ -23,7 +23,7 @@ from geoseg.embedded import refuse_names_inside
 from geoseg.errors import GeosegError, SceneError
 from geoseg.grid import Grid
 from geoseg.limits import Limits
-from geoseg.surroundings import settings_answered
+from geoseg.surroundings import require_proj, settings_answered
 from geoseg.vrt import MAX_BYTES, leads_elsewhere, vrt_sources
 
 BLOCK_CACHE = 64_000_000
@@ -141,6 +141,7 @@ def open_raster(
     Raises:
         GeosegError: of the given type, when it is missing, no regular file, not a raster, broken, or beyond the limits.
     """
+    require_proj()
     limits = limits or _limits
     if is_remote(path):
         drivers: tuple[str, ...] = (_remote_driver(str(path), error, allow_remote), *limits.drivers)

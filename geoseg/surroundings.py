@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+from geoseg.errors import GeosegError
+
 logger = logging.getLogger(__name__)
 
 _PREFIXES = (
@@ -123,6 +125,39 @@ def settings_answered(own: frozenset[str]) -> dict[str, str]:
     here = [name for name in _settings_here() if name.upper() not in own]
     _warn_of(tuple(name for name in here if name.upper() not in _DEFAULTS))
     return {name.upper(): _DEFAULTS[name.upper()] for name in here if name.upper() in _DEFAULTS}
+
+
+@lru_cache(maxsize=1)
+def require_proj() -> None:
+    """Refuse to work without the tables of PROJ: coordinate systems would be lost, or be written without their codes.
+
+    Raises:
+        GeosegError: rasterio's PROJ or that of pyproj does not know WGS 84.
+    """
+    import pyproj
+    import rasterio
+    from pyproj.exceptions import ProjError
+    from rasterio.errors import CRSError
+
+    try:
+        with rasterio.Env():  # where GDAL says what is wrong to a logger, not on stderr
+            rasterio.CRS.from_epsg(4326)
+        pyproj.CRS.from_epsg(4326)
+    except (ProjError, CRSError) as cause:
+        named = [f"{name}={os.environ[name]}" for name in ("PROJ_DATA", "PROJ_LIB") if name in os.environ]
+        if named:
+            raise GeosegError(
+                f"{' and '.join(named)}: there is no proj.db that fits, so no coordinate system is known; unset it, "
+                "or give the folder of this installation"
+            ) from cause
+        raise GeosegError(
+            "proj.db: is not where rasterio or pyproj look for it, so no coordinate system is known; install both anew"
+        ) from cause
+
+
+def names_proj() -> bool:
+    """True when the environment says where PROJ's tables are."""
+    return any(name in os.environ for name in ("PROJ_DATA", "PROJ_LIB"))
 
 
 def _settings_here() -> list[str]:

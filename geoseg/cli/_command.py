@@ -21,7 +21,7 @@ from click.core import ParameterSource
 
 from geoseg.errors import GeosegError
 from geoseg.names import refuse_too_long
-from geoseg.surroundings import without_gdal_settings
+from geoseg.surroundings import names_proj, require_proj, without_gdal_settings
 
 LIMITS = "geoseg.limits"
 """Where a command's context holds the limits of the rasters that it opens."""
@@ -62,6 +62,8 @@ class Command(click.Command):
                 _within(ctx.meta.get(LIMITS, {})),
             ):
                 _fit_address_space()
+                if names_proj():  # elsewhere whatever opens a raster asks, which not every command does
+                    require_proj()
                 _refuse_too_long(ctx.params.values())
                 _require_folder(ctx.params.get("output"))
                 return super().invoke(ctx)

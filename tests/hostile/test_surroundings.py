@@ -1,6 +1,8 @@
 """What the user's environment says to GDAL, and what of it counts: nothing."""
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -107,3 +109,25 @@ def test_a_command_tells_damage_whatever_its_environment_says(world, damaged_sce
     words = ("predict", world.model, damaged_scene, "--runtime", "torch", "-o", world.out / "map.tif")
     refused(start(*words, GTIFF_IGNORE_READ_ERRORS="YES"), "damaged.tif")
     assert not list(world.out.iterdir())
+
+
+@pytest.mark.parametrize("name", ["PROJ_LIB", "PROJ_DATA"])
+@pytest.mark.parametrize(
+    "words",
+    ["info scene.tif", "vectorize labels.tif -o OUT/p.gpkg", "evaluate labels.tif polygons.gpkg -o OUT/r", "models"],
+)
+def test_without_the_tables_of_proj_nothing_is_done(world, name, words):
+    folder = world.inputs / "proj of another"
+    words = [word.replace("OUT", str(world.out)) for word in words.split()]
+    done = start(*(world.inputs / word if (world.inputs / word).is_file() else word for word in words),
+                 **{name: str(folder)})  # fmt: skip
+    refused(done, f"{name}={folder}", "unset it")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(world.out.iterdir())
+
+
+def test_a_program_without_the_tables_of_proj_is_told_so(world):
+    code = f"import geoseg; geoseg.open_scene({str(world.scene)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False,
+                          env=os.environ | {"PROJ_LIB": "/of/another"})  # fmt: skip
+    assert "GeosegError: PROJ_LIB=/of/another: there is no proj.db" in done.stderr
