@@ -6,28 +6,35 @@ to a grid needs the file of it; each is valid and has maps of its own.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+import geopandas as gpd
+import numpy as np
 import pyproj
+import shapely
 from pyproj.exceptions import ProjError
 from rasterio.errors import CRSError
 
 from geoseg.errors import GeosegError
+from geoseg.grid import METRES_PER_DEGREE
 from geoseg.raster import GDAL_ERRORS
-
-if TYPE_CHECKING:
-    import geopandas as gpd
 
 DEGREES = pyproj.CRS.from_epsg(4326)
 
 _NAME = re.compile(r'"([^"]*)"')
 _MOST_NAME = 60
 
-Shapes = TypeVar("Shapes", "gpd.GeoSeries", "gpd.GeoDataFrame")
+# Metres between corners. The chord of an arc on the Earth leaves it by the square of this over eight radii: by half a
+# centimetre, and by half a metre.
+_EDGE, _LONG_EDGE = 500.0, 5000.0
+_MOST_CORNERS = 1024
+
+Shapes = TypeVar("Shapes", gpd.GeoSeries, gpd.GeoDataFrame)
 
 
 class HasWkt(Protocol):
@@ -62,7 +69,9 @@ def placing(name: str | Path, own: HasWkt | None, other: HasWkt | None, error: t
 def moved(shapes: Shapes, crs: HasWkt, name: str | Path, error: type[GeosegError]) -> Shapes:
     """Shapes that have a CRS, in another.
 
-    What lies outside of where that is defined has infinite coordinates.
+    Their straight edges are those of their own CRS, whatever the shapes are for: only corners are moved, and a long
+    edge bends, so it is given more of them. What lies outside of where the other CRS is defined has infinite
+    coordinates.
 
     Args:
         shapes: with a CRS.
@@ -74,7 +83,28 @@ def moved(shapes: Shapes, crs: HasWkt, name: str | Path, error: type[GeosegError
         GeosegError: of the given type: there is no way between the two.
     """
     with placing(name, shapes.crs, crs, error):
-        return shapes.to_crs(crs.to_wkt())
+        if shapes.crs.equals(pyproj.CRS.from_user_input(crs.to_wkt()), ignore_axis_order=True):
+            return shapes
+        dense = _with_corners(shapes.geometry)
+        return (dense if isinstance(shapes, gpd.GeoSeries) else shapes.set_geometry(dense)).to_crs(crs.to_wkt())
+
+
+def _with_corners(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
+    """Shapes with corners along their long edges: for each 64th of a shape's extent, from half to five kilometres."""
+    axis = shapes.crs.axis_info[0] if shapes.crs.axis_info else None
+    factor = (axis and axis.unit_conversion_factor) or 1.0
+    metres = METRES_PER_DEGREE * factor / math.radians(1) if shapes.crs.is_geographic else factor
+    least, most = _EDGE / metres, _LONG_EDGE / metres
+    bounds = shapely.bounds(shapes.to_numpy())
+    with np.errstate(invalid="ignore", over="ignore"):
+        longest = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
+    long = np.isfinite(longest) & (longest > least)
+    if not long.any():
+        return shapes
+    dense = shapes.to_numpy().copy()
+    step = np.maximum(np.clip(longest[long] / 64, least, most), longest[long] / _MOST_CORNERS)
+    dense[long] = shapely.segmentize(dense[long], step)
+    return gpd.GeoSeries(dense, index=shapes.index, crs=shapes.crs)
 
 
 def require_way(own: HasWkt, other: HasWkt, name: str | Path, error: type[GeosegError]) -> None:

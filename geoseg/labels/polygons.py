@@ -11,7 +11,6 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pyproj
 import shapely
 from rasterio.crs import CRS
 from rasterio.features import rasterize
@@ -99,7 +98,8 @@ class PolygonLabels:
                 raise LabelError(
                     f"{self.path}: the {has} have a CRS and the {lacks} none; assign the missing one first"
                 )
-            shapes = self._moved(crs).to_numpy()
+            own = self.shapes if crs is None else moved(self.shapes, crs, self.path, LabelError)
+            shapes = own.to_numpy()
             # What lies outside of the projection's domain has infinite coordinates.
             lost = ~np.isfinite(shapely.bounds(shapes)).all(axis=1)
             if lost.any():
@@ -109,12 +109,6 @@ class PolygonLabels:
             shapes, rows = _in_pieces(np.where(lost, shapely.Polygon(), shapes))
             self._placed[crs] = _Placed(shapely.STRtree(shapes), self.indices[rows])
         return self._placed[crs]
-
-    def _moved(self, crs: CRS | None) -> gpd.GeoSeries:
-        shapes = self.shapes
-        if crs is None or shapes.crs.equals(pyproj.CRS.from_user_input(crs.to_wkt()), ignore_axis_order=True):
-            return shapes
-        return moved(_densified(shapes), crs, self.path, LabelError)
 
 
 def polygon_labels(
@@ -155,13 +149,6 @@ def _disputed(shapes: npt.NDArray[Any], indices: npt.NDArray[np.uint8], grid: Gr
         own = shapes[indices == index]
         claims += _drawn(own, [0] * len(own), grid) == 0
     return claims > 1
-
-
-def _densified(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
-    """Vertices along long edges: only vertices are reprojected, and a straight edge bends in another CRS."""
-    west, south, east, north = shapes.total_bounds
-    longest = max(east - west, north - south) / 64
-    return shapes.segmentize(longest) if longest > 0 else shapes
 
 
 def _in_pieces(shapes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
