@@ -11,9 +11,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import geopandas as gpd
 import numpy as np
 import pyproj
 import shapely
@@ -23,6 +22,9 @@ from rasterio.errors import CRSError
 from geoseg.errors import GeosegError
 from geoseg.grid import METRES_PER_DEGREE
 from geoseg.raster import GDAL_ERRORS
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 DEGREES = pyproj.CRS.from_epsg(4326)
 
@@ -34,7 +36,7 @@ _MOST_NAME = 60
 _EDGE, _LONG_EDGE = 500.0, 5000.0
 _MOST_CORNERS = 1024
 
-Shapes = TypeVar("Shapes", gpd.GeoSeries, gpd.GeoDataFrame)
+Shapes = TypeVar("Shapes", "gpd.GeoSeries", "gpd.GeoDataFrame")
 
 
 class HasWkt(Protocol):
@@ -86,7 +88,7 @@ def moved(shapes: Shapes, crs: HasWkt, name: str | Path, error: type[GeosegError
         if shapes.crs.equals(pyproj.CRS.from_user_input(crs.to_wkt()), ignore_axis_order=True):
             return shapes
         dense = _with_corners(shapes.geometry)
-        return (dense if isinstance(shapes, gpd.GeoSeries) else shapes.set_geometry(dense)).to_crs(crs.to_wkt())
+        return (shapes.set_geometry(dense) if shapes.ndim == 2 else dense).to_crs(crs.to_wkt())
 
 
 def _with_corners(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
@@ -104,7 +106,7 @@ def _with_corners(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
     dense = shapes.to_numpy().copy()
     step = np.maximum(np.clip(longest[long] / 64, least, most), longest[long] / _MOST_CORNERS)
     dense[long] = shapely.segmentize(dense[long], step)
-    return gpd.GeoSeries(dense, index=shapes.index, crs=shapes.crs)
+    return type(shapes)(dense, index=shapes.index, crs=shapes.crs)
 
 
 def require_way(own: HasWkt, other: HasWkt, name: str | Path, error: type[GeosegError]) -> None:

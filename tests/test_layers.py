@@ -14,7 +14,7 @@ LAYERS = (
     ("errors", "__init__"),
     ("crs", "registry", "names"),
     ("hints",),
-    ("documents", "grid", "progress", "vrt", "embedded", "units", "compiled", "helpers", "table"),
+    ("documents", "grid", "progress", "vrt", "embedded", "units", "compiled", "helpers", "table", "surroundings"),
     ("disk",),
     ("output", "limits"),
     ("legend", "raster", "device", "geopackages", "parquet"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from rasterio.crs import CRS
 
 from geoseg.atlas.globe import in_degrees, placed
 from geoseg.errors import OptionError, RegionError
+from geoseg.named_regions import name_of
 from geoseg.names import plain_name
 from geoseg.placing import DEGREES, require_way
 from geoseg.registry import suggestion
@@ -191,7 +191,7 @@ def _names(path: str | Path, frame: gpd.GeoDataFrame, field: str | None) -> list
     field = field or next((by_name[name] for name in _NAMES if name in by_name), None)
     if field is None:
         return [str(number) for number in range(1, len(frame) + 1)]
-    names = ["" if _is_missing(value) else _text(value) for value in frame[field]]
+    names = [name_of(value) for value in frame[field]]
     if "" in names:
         raise RegionError(
             f"{path}: the region in row {names.index('') + 1} has no name in the column '{field}'; give it one, or "
@@ -205,15 +205,6 @@ def _names(path: str | Path, frame: gpd.GeoDataFrame, field: str | None) -> list
             "and each needs its own name: rename or dissolve them, or give another column with --name-field"
         )
     return names
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip()
-
-
-def _text(value: Any) -> str:
-    """A whole number that a table keeps as a float is written as one."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _digest(name: str) -> str:
