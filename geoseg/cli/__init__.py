@@ -7,10 +7,16 @@ from typing import Any
 import click
 
 from geoseg import registry
+from geoseg.cli._command import helping
 
 
 class Commands(click.Group):
     """A group that lists the files of this folder and imports one only when it is needed."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """As click's, which prints the help and the version here."""
+        with helping():
+            return super().make_context(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order of the work."""

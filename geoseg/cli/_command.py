@@ -46,6 +46,11 @@ class Command(click.Command):
             click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
         ]
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """As click's, which prints the help here."""
+        with helping():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors become one line on stderr."""
         from geoseg import progress
@@ -236,14 +241,29 @@ def tell(result: Any, as_json: bool) -> None:
         GeosegError: it cannot be printed.
     """
     text = json.dumps(_plain(dataclasses.asdict(result)), default=str) if as_json else str(result)
-    try:
+    with _printing("the result", "what was to be made is made, only the telling failed"):
         click.echo(text)
+
+
+@contextmanager
+def helping() -> Iterator[None]:
+    """Inside the block, help that cannot be printed is told in one line, as a failure of any command is."""
+    try:
+        with _printing("the help", "there is no room, or nothing to print on; send it elsewhere"):
+            yield
+    except GeosegError as error:
+        _say(f"Error: {error}")
+        raise click.exceptions.Exit(error.exit_code) from error
+
+
+@contextmanager
+def _printing(what: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise  # whoever listened has heard enough
     except OSError as error:
-        raise GeosegError(
-            f"the result cannot be printed: {error.strerror}; what was to be made is made, only the telling failed"
-        ) from error
+        raise GeosegError(f"{what} cannot be printed: {error.strerror}; {remedy}") from error
 
 
 def _plain(value: Any) -> Any:

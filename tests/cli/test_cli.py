@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -244,3 +245,15 @@ def test_the_command_of_a_killed_run_ends_as_if_nothing_had_been(write_scene, tm
         for folder in (tmp_path / "c", tmp_path / "d")
     )
     assert first == second
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["predict", "--help"]])
+def test_help_that_cannot_be_printed_is_told_in_a_line(words):
+    code = "from geoseg.cli import main; main(prog_name='geoseg')"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code, *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                              timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].startswith("Error: the help cannot be printed: No space left")
+    assert "Traceback" not in done.stderr
