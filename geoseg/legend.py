@@ -47,6 +47,15 @@ _EXPECTED = tuple(
 _UNFIT_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}
 
 
+def one_spelling(name: str) -> str:
+    """A name with each letter and its accents as one sign: there are two ways to write them, which look the same.
+
+    >>> one_spelling("Fore\\u0302t") == "For\\u00eat"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 @dataclass(frozen=True, slots=True)
 class TerrainClass:
     """One class of a legend.
@@ -66,6 +75,7 @@ class TerrainClass:
             raise LegendError(f"class id {self.id!r} must be a whole number from 0 to {MAX_ID}")
         if not isinstance(self.name, str) or not self.name.strip():
             raise LegendError(f"class {self.id} has no name; give it one")
+        object.__setattr__(self, "name", one_spelling(self.name))
         if any(unicodedata.category(character) in _UNFIT_IN_NAMES for character in self.name):
             raise LegendError(f"the name of class {self.id} holds control characters ({self.name!r}); write it anew")
         if not isinstance(self.color, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):

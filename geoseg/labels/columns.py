@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from geoseg.errors import LabelError, LegendError
 from geoseg.labels.background import NAME, with_background
-from geoseg.legend import IGNORE, MAX_ID, Legend
+from geoseg.legend import IGNORE, MAX_ID, Legend, one_spelling
 from geoseg.registry import suggestion
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def _is_whole(values: Any) -> bool:
 def _ids(path: Path, column: str, values: Any, legend: Legend | None) -> npt.NDArray[np.int64] | None:
     """Class ids of a column without blanks, None for one of names."""
     if _is_text(values):
-        texts = values.astype(str).str.strip()
+        texts = _texts(values)
         known = set() if legend is None else {name.casefold() for name in legend.names}
         if not _is_whole(values) or known.issuperset(texts.str.casefold()):
             return None
@@ -152,13 +152,17 @@ def _ids(path: Path, column: str, values: Any, legend: Legend | None) -> npt.NDA
 
 def _names(path: Path | None, values: Any) -> list[str]:
     """Names of a column of text; those that differ in case only become one, the most frequent."""
-    texts = values.astype(str).str.strip()
+    texts = _texts(values)
     spelled: dict[str, str] = {}
     for text, _ in sorted(Counter(texts).items(), key=lambda item: (-item[1], item[0])):
         chosen = spelled.setdefault(text.casefold(), text)
         if chosen != text and path is not None:
             logger.warning("%s: '%s' and '%s' are taken as one class", path, chosen, text)
     return [spelled[text.casefold()] for text in texts]
+
+
+def _texts(values: Any) -> Any:
+    return values.astype(str).str.strip().map(one_spelling)
 
 
 def _legend_of(

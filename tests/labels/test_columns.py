@@ -1,10 +1,12 @@
 """Which column of a vector file holds the class, and what its values say."""
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 
 from conftest import polygons
-from geoseg.errors import LabelError
+from geoseg.errors import LabelError, LegendError
 from geoseg.labels import open_labels
 from geoseg.legend import IGNORE, Legend
 from labels.conftest import FOREST, GRID, WATER, columns
@@ -92,3 +94,18 @@ def test_the_exact_column_is_taken(tmp_path):
     assert open_labels(path, field="class").legend.ids == (5, 9)
     with pytest.raises(LabelError, match="has the columns CLASS, class; write the one to use exactly so"):
         open_labels(path, field="Class")
+
+
+@pytest.mark.parametrize("given", [None, Legend.from_names([(1, "Fore\u0302t"), (2, "Pre\u0301")])])
+def test_a_name_is_the_same_however_its_accents_are_written(tmp_path, given):
+    names = ["For\u00eat", "Fore\u0302t", "Pr\u00e9"]
+    boxes = [shapely.box(10 * place, 0, 10 * place + 9, 9) for place in range(3)]
+    gpd.GeoDataFrame({"class": names}, geometry=boxes, crs="EPSG:32632").to_file(tmp_path / "a.gpkg")
+    labels = open_labels(tmp_path / "a.gpkg", legend=given)
+    assert labels.legend.names == ("For\u00eat", "Pr\u00e9")
+    assert labels.indices.tolist() == [0, 0, 1]
+
+
+def test_two_classes_of_a_legend_may_not_look_the_same():
+    with pytest.raises(LegendError, match="two classes have the name"):
+        Legend.from_names([(1, "For\u00eat"), (2, "Fore\u0302t")])
