@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from geoseg import progress
 from geoseg.assessment.compare import windows
-from geoseg.assessment.samples import REFERENCE, STRATUM, STRATUM_NAME, STRATUM_PIXELS
+from geoseg.assessment.samples import REFERENCE, SAMPLE, STRATUM, STRATUM_NAME, STRATUM_PIXELS
 from geoseg.assessment.stratified import allocate, sample_size
 from geoseg.class_raster import ClassRaster, open_class_raster
 from geoseg.disk import stamps_for
@@ -234,7 +234,7 @@ def _write(
     points = _points(mapped.grid, rows, cols)
     names = np.array(strata.names, object)
     columns: dict[str, Any] = {
-        "sample_id": pa.array(np.arange(1, len(of) + 1), pa.int32()),
+        SAMPLE: pa.array(np.arange(1, len(of) + 1), pa.int32()),
         REFERENCE: pa.nulls(len(of), pa.int32()),
         "note": pa.nulls(len(of), pa.string()),
         STRATUM: pa.array(np.array(strata.ids)[of], pa.int32()),

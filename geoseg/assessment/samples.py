@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 REFERENCE = "reference_id"
 """Column that whoever looks at the points fills in."""
 
+SAMPLE = "sample_id"
+"""Column that numbers them."""
+
 STRATUM, STRATUM_NAME, STRATUM_PIXELS = "stratum_id", "stratum", "stratum_pixels"
 """Columns that say where a point was drawn, and from how many pixels."""
 
@@ -84,7 +87,8 @@ def read_samples(
         layer: its layer, where it has several.
 
     Raises:
-        LabelError: no points, none labelled, classes the map does not have, or no way to place them.
+        LabelError: no points, none labelled, one that is there twice, classes the map does not have, or no way to
+            place them.
     """
     frame = read_vector(path, layer=layer)
     if not (frame.geom_type == "Point").all():
@@ -96,6 +100,7 @@ def read_samples(
     own = classes_of(path, frame, name, None, None)
     found = require_match(path, own.legend, legend, numbered=own.numbered)
     kept = own.frame.index.to_numpy()
+    _require_each_once(path, own.frame)
     points = own.frame.geometry if grid.crs is None else moved(own.frame.geometry, grid.crs, path, LabelError)
     if strata is not None:
         strata = Strata(strata.of[kept], strata.ids, strata.names, strata.pixels)
@@ -119,6 +124,22 @@ def _field(path: Path, frame: gpd.GeoDataFrame, field: str | None) -> str | None
             f"{path}: none of its {len(frame)} points is labelled; fill in the column '{name}', in QGIS say"
         )
     return name
+
+
+def _require_each_once(path: Path, frame: gpd.GeoDataFrame) -> None:
+    """Refuse points that are there twice: they would count as two looks at the ground, and narrow the intervals.
+
+    Numbers that occur twice are suspicious only: two draws that were put together each begin with 1.
+    """
+    repeated = frame.geometry.to_wkb().duplicated(keep=False).to_numpy()
+    if repeated.any():
+        rows = ", ".join(str(row + 1) for row in frame.index[repeated][:5])
+        raise LabelError(
+            f"{path}: {int(repeated.sum())} of {len(frame)} labelled points share their place with another (rows "
+            f"{rows}, ...), and each would be counted; keep one for each place"
+        )
+    if SAMPLE in frame.columns and (again := int(frame[SAMPLE].dropna().duplicated().sum())):
+        logger.warning("%s: %d numbers in '%s' occur again, at other places; are these two draws?", path, again, SAMPLE)
 
 
 def map_at(raster: ClassRaster, points: npt.NDArray[Any]) -> Indices:

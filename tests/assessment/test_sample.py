@@ -9,6 +9,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import rasterio
 from affine import Affine
@@ -277,3 +278,26 @@ def test_command(mapped: Path, tmp_path: Path) -> None:
     assert told["samples"] == len(read_vector(out))
     assert CliRunner().invoke(command, [*arguments, "--accuracy", "good"]).exit_code == 2
     assert isinstance(geoseg.sample(mapped, tmp_path / "b.gpkg", size=9), SampleResult)
+
+
+def test_a_point_that_is_there_twice_is_refused(mapped: Path, ids: npt.NDArray[Any], tmp_path: Path) -> None:
+    points, twice = tmp_path / "points.gpkg", tmp_path / "twice.gpkg"
+    geoseg.sample(mapped, points, size=100)
+    label(points, ids)
+    frame = read_vector(points)
+    pd.concat([frame, frame[:3]]).to_file(twice)
+    with pytest.raises(LabelError, match=r"twice\.gpkg: 6 of 103 labelled points share their place .*keep one"):
+        geoseg.evaluate(mapped, None, samples=twice)
+
+
+def test_numbers_of_two_draws_are_told(
+    mapped: Path, ids: npt.NDArray[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    points = tmp_path / "points.gpkg"
+    geoseg.sample(mapped, points, size=100)
+    label(points, ids)
+    frame = read_vector(points)
+    frame["sample_id"] = [*range(1, 51), *range(1, 51)]
+    frame.to_file(tmp_path / "two.gpkg")
+    geoseg.evaluate(mapped, None, samples=tmp_path / "two.gpkg", boundary=None)
+    assert "50 numbers in 'sample_id' occur again" in caplog.text
