@@ -26,6 +26,7 @@ from geoseg.prediction.engine import Job
 from geoseg.prediction.layout import Request, WindowLayout, largest_window, left_out, plan
 from geoseg.prediction.outputs import Outputs
 from geoseg.prediction.runtimes import Runtime, open_runtime
+from geoseg.prediction.strange import warn_of_strange_values
 from geoseg.readers import ReadOptions, Source, Words, find_source, reprojected, warn_of_doubts
 from geoseg.scene import Scene, band_places
 
@@ -165,6 +166,8 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     bands = reading.get("bands")
     places = _places(spec, name, opened, opened.bands if bands and not has_reading else bands)
     warn_of_doubts(as_it_is)
+    if number == 0:
+        warn_of_strange_values(as_it_is, places, spec)
     context = choose_context(spec, name, settings.global_context)
     runtime = _runtime(model, spec, context, settings)
     named = {"model": name, "scene": opened.name, "architecture": spec.architecture}
