@@ -10,7 +10,7 @@ import signal
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from geoseg.errors import ClusterError, OptionError
 from geoseg.helpers import undisturbed
@@ -19,6 +19,8 @@ from geoseg.raster import first_line
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
     from tornado.ioloop import IOLoop
+
+    Servant = TypeVar("Servant", Client, LocalCluster)
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +129,7 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
                 )
         except (OSError, RuntimeError, TimeoutError) as error:
             raise ClusterError(f"workers cannot be started on this machine: {first_line(error)}") from error
-        with cluster, Client(cluster, timeout=30) as client, _ended_at_once(cluster):
+        with _closed(cluster), _closed(Client(cluster, timeout=30)) as client, _ended_at_once(cluster):
             if client.dashboard_link and dashboard:
                 logger.info("Dashboard: %s", client.dashboard_link)
             yield client
@@ -163,6 +165,16 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _closed(servant: Servant) -> Iterator[Servant]:
+    """Close it in the end, whatever signal comes then: half closed, it would keep its loop for many seconds."""
+    try:
+        yield servant
+    finally:
+        with undisturbed():
+            servant.close()
 
 
 @contextmanager
