@@ -6,6 +6,7 @@ read, may never end, or take any amount of memory. So only tables are read, whos
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -116,7 +117,7 @@ def left_alone(path: Path, error: type[GeosegError]) -> Iterator[Path]:
     if _holds(journal, _HOT):
         raise error(f"{path}: is in the middle of a change by another program, or was left so; close it there")
     has_changes = _holds(log, b"")
-    if not (has_changes or log.exists() or _ESCAPE.search(str(path.absolute()))):
+    if not (has_changes or os.path.lexists(log) or _ESCAPE.search(str(path.absolute()))):
         yield path.absolute()
         return
     with TemporaryDirectory(prefix="geoseg-") as folder:
@@ -160,6 +161,10 @@ def _holds(path: Path, mark: bytes) -> bool:
         with path.open("rb") as file:
             head = file.read(max(len(mark), 1))
     except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # beside a file of the longest name there is none of a longer one
+            raise
         return False
     return bool(head) and head.startswith(mark)
 

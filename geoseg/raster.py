@@ -308,10 +308,10 @@ def _check_beside(path: str, error: type[GeosegError], allow_remote: bool, limit
 def _check_notes(path: Path, error: type[GeosegError], limits: Limits) -> None:
     """Refuse what ERDAS (.aux) and others (.hdr, .prj) write beside a raster, where it names files for GDAL to open."""
     for notes in {each for end in (".aux", ".AUX") for each in (path.with_suffix(end), Path(f"{path}{end}"))}:
-        if notes != path and notes.is_file():
+        if notes != path and os.path.isfile(notes):  # noqa: PTH113 - whatever the name, this does not raise
             _check_head(notes, ("HFA",), error, limits)
     for notes in (path.with_suffix(end) for end in (".hdr", ".HDR", ".prj", ".PRJ")):
-        if notes != path and notes.is_file() and notes.stat().st_size <= MAX_BYTES:
+        if notes != path and os.path.isfile(notes) and notes.stat().st_size <= MAX_BYTES:  # noqa: PTH113
             refuse_grid_elsewhere(notes.read_text("latin-1"), notes, error)
 
 

@@ -189,3 +189,18 @@ def test_a_scene_of_markup_stays_text_in_a_page(world):
     scene = write(world.inputs / "<img src=x onerror=alert(1)>.tif", rasterio.open(world.scene).read())
     world.works("view", scene, "-o", world.out / "map.html")
     assert "<img src=x" not in (world.out / "map.html").read_text()
+
+
+@pytest.mark.parametrize("ending", [".tif", ".gpkg", ".geojson", ".parquet", ".fgb", ".shp", ""])
+def test_the_longest_name_of_what_is_read(world, ending):
+    """What may lie beside it has a longer name still, which no file can have."""
+    read = world.inputs / ("n" * (255 - len(ending)) + ending)
+    if ending in (".tif", ""):
+        shutil.copy(world.scene, read)
+        world.works("predict", world.model, read, "-o", world.out / "map.tif", "--runtime", "torch")
+    else:
+        frame = gpd.read_file(world.inputs / "polygons.gpkg")
+        frame.to_parquet(read) if ending == ".parquet" else frame.to_file(read.with_name(f"a{ending}"))
+        for part in read.parent.glob("a.*") if ending != ".parquet" else ():
+            part.rename(read.with_suffix(part.suffix))
+    world.works("info", read)
