@@ -13,10 +13,11 @@ from rasterio.windows import Window
 from geoseg.chips.index import DESCRIPTION, read_index
 from geoseg.chips.split import SPLITS
 from geoseg.class_raster import LEGEND_TAG, open_class_raster
+from geoseg.drivers import is_raster
 from geoseg.errors import SceneError
 from geoseg.grid import Grid
 from geoseg.model import read_spec
-from geoseg.raster import is_raster, open_raster
+from geoseg.raster import open_raster
 from geoseg.readers import ReadOptions, Words, find_source, limits_of, open_scene
 from geoseg.scene import Scene
 from geoseg.vector import LINE_FORMATS, XML_FORMATS, read_vector

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from geoseg.errors import OptionError
 
@@ -23,13 +24,22 @@ def plain_name(name: str) -> str:
     return plain.encode("utf-8")[:_BYTES].decode("utf-8", "ignore").lstrip("-") or "_"
 
 
+def is_remote(path: str | Path) -> bool:
+    """True for URLs and GDAL's virtual paths, which are no files of this machine.
+
+    >>> is_remote("https://example.org/scene.tif"), is_remote("scenes/scene.tif")
+    (True, False)
+    """
+    return "://" in str(path) or str(path).startswith("/vsi")
+
+
 def refuse_too_long(path: str) -> None:
     """Refuse a path that no system call takes: asked whether it is there, Python raises errors of its own.
 
     Raises:
         OptionError: it is too long, or a name in it is.
     """
-    if "://" in path or path.startswith("/vsi"):
+    if is_remote(path):
         return  # an address, which has no such limit
     names = [part.encode("utf-8", "replace") for part in path.split("/")]
     if max(map(len, names)) > _MOST_OF_NAME or len(b"/".join(names)) > _MOST_OF_PATH:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,10 +18,12 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.crs import refuse_grid_elsewhere
 from geoseg.disk import refuse_pipes_beside
+from geoseg.drivers import drivers_of, remote_driver
 from geoseg.embedded import refuse_names_inside
 from geoseg.errors import GeosegError, SceneError
 from geoseg.grid import Grid
 from geoseg.limits import Limits
+from geoseg.names import is_remote
 from geoseg.surroundings import require_proj, settings_answered
 from geoseg.vrt import MAX_BYTES, leads_elsewhere, vrt_sources
 
@@ -52,28 +53,6 @@ _OWN = frozenset(_SETTINGS)
 
 _threads: int | None = None
 _limits = Limits()
-
-# What a file's first bytes say it is. A VRT named scene.tif would otherwise open as a VRT and read any file it names.
-# HDF5, and with it netCDF-4, is not among them: its pixels can lie in any other file that it names.
-_MAGIC = (
-    (b"II*\0", "GTiff"),
-    (b"MM\0*", "GTiff"),
-    (b"II+\0", "GTiff"),
-    (b"MM\0+", "GTiff"),
-    (b"\0\0\0\x0cjP  ", "JP2OpenJPEG"),
-    (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
-    (b"\x89PNG", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"EHFA_HEADER", "HFA"),
-    (b"CDF\x01", "netCDF"),
-    (b"CDF\x02", "netCDF"),
-)
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-
-# Of a remote file only the name is known; nothing but these is tried, least of all what points to other files.
-_REMOTE = {".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".png": "PNG", ".jpg": "JPEG"}
-
 
 _cache: ContextVar[int] = ContextVar("_cache", default=BLOCK_CACHE)
 
@@ -144,9 +123,9 @@ def open_raster(
     require_proj()
     limits = limits or _limits
     if is_remote(path):
-        drivers: tuple[str, ...] = (_remote_driver(str(path), error, allow_remote), *limits.drivers)
+        drivers: tuple[str, ...] = (remote_driver(str(path), error, allow_remote), *limits.drivers)
     else:
-        drivers = _drivers(str(path), error, limits)
+        drivers = drivers_of(str(path), error, limits.drivers)
         _check_beside(str(path), error, allow_remote, limits)
         _check_head(path, drivers, error, limits)
         if drivers == ("VRT",):
@@ -198,25 +177,6 @@ def create_raster(path: Path, **profile: Any) -> Iterator[rasterio.io.DatasetWri
             yield dataset
 
 
-def is_remote(path: str | Path) -> bool:
-    """True for URLs and GDAL's virtual paths, which are no files of this machine.
-
-    >>> is_remote("https://example.org/scene.tif"), is_remote("scenes/scene.tif")
-    (True, False)
-    """
-    return "://" in str(path) or str(path).startswith("/vsi")
-
-
-def is_raster(path: str | Path) -> bool:
-    """True when the file begins like a raster, or is something only GDAL can tell."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(16)
-    except (OSError, ValueError):
-        return False
-    return head.startswith((_HDF5, *(magic for magic, _ in _MAGIC))) or str(path).lower().endswith(".vrt")
-
-
 def first_line(error: BaseException) -> str:
     """The first line of a foreign error's text, to stand in a sentence of ours."""
     if error.__cause__ is not None and "previous exception" in str(error):
@@ -237,15 +197,6 @@ def _reason(path: str | Path, cause: BaseException) -> str:
         if is_remote(path)
         else reason
     )
-
-
-def _remote_driver(path: str, error: type[GeosegError], allow_remote: bool) -> str:
-    suffix = Path(path.partition("?")[0]).suffix.lower()
-    if suffix == ".vrt":
-        if not allow_remote:
-            raise error(f"{path}: is a remote VRT, which can name any other file; give --allow-remote if you trust it")
-        return "VRT"
-    return _REMOTE.get(suffix, "GTiff")
 
 
 def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool, limits: Limits) -> None:
@@ -269,7 +220,7 @@ def _check_sources(path: Path, error: type[GeosegError], allow_remote: bool, lim
             if target in seen:
                 continue
             # What a source is, is told by its content: GDAL would open a VRT of any name.
-            drivers = _drivers(str(target), error, limits)
+            drivers = drivers_of(str(target), error, limits.drivers)
             if drivers == ("VRT",):
                 pending.append(target)
                 continue
@@ -291,7 +242,7 @@ def _check_beside(path: str, error: type[GeosegError], allow_remote: bool, limit
     refuse_pipes_beside(path, error)
     for beside in (f"{path}{ending}" for ending in (".ovr", ".OVR", ".msk", ".MSK")):
         if os.path.lexists(beside):
-            drivers = _drivers(beside, error, Limits())
+            drivers = drivers_of(beside, error)
             if drivers != ("GTiff",):
                 raise error(f"{beside}: is not the GeoTIFF that its name says, so {path} is not read; remove it")
             _check_head(beside, drivers, error, Limits())
@@ -358,50 +309,3 @@ def _fault(path: Path, mtime_ns: int, size: int, drivers: tuple[str, ...], limit
     except SceneError as error:
         return str(error)
     return ""
-
-
-def _drivers(path: str, error: type[GeosegError], limits: Limits) -> tuple[str, ...]:
-    """The driver that a local file's content asks for; of other content those that the user allows."""
-    try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise error(f"{path}: is {kind}; a raster file such as a GeoTIFF is needed")
-        with Path(path).open("rb") as file:
-            head = file.read(20)
-    except FileNotFoundError as cause:
-        raise error(f"{path}: there is no such file") from cause
-    except (OSError, ValueError) as cause:
-        raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
-    if not head:
-        raise error(f"{path}: the file is empty; a raster such as a GeoTIFF is needed")
-    for magic, driver in _MAGIC:
-        if head.startswith(magic):
-            return (driver,)
-    if path.lower().endswith(".vrt"):
-        return ("VRT",)
-    if limits.drivers:
-        return limits.drivers
-    if head.startswith(_HDF5):
-        raise error(
-            f"{path}: is HDF5 or netCDF-4, which can name any other file to read pixels from; give --allow-driver "
-            "netCDF (or HDF5) if you trust it, or convert it with 'gdal_translate IN OUT.tif'"
-        )
-    raise error(
-        f"{path}: is not a raster that geoseg reads{_what(head)}; it takes GeoTIFF, COG, JPEG 2000, VRT, PNG and "
-        "classic netCDF; name another driver of GDAL with --allow-driver, or convert it with 'gdal_translate IN "
-        "OUT.tif'"
-    )
-
-
-def _what(head: bytes) -> str:
-    """What some files are that are not rasters, by how they begin."""
-    kinds = {
-        b"version https://": " but a pointer of Git LFS: fetch it with 'git lfs pull'",
-        b"<!doct": " but a web page, perhaps the error of a download",
-        b"<html": " but a web page, perhaps the error of a download",
-        b"\x1f\x8b": " but compressed with gzip: unpack it",
-        b"PK\x03\x04": " but a zip archive: unpack it",
-    }
-    begin = head.lower() if head[:1] == b"<" else head
-    return next((kind for magic, kind in kinds.items() if begin.startswith(magic)), "")

@@ -6,8 +6,10 @@ import pytest
 import rasterio
 
 from conftest import CORNER, UTM
+from geoseg.drivers import is_raster
 from geoseg.errors import LabelError, SceneError
-from geoseg.raster import is_raster, is_remote, open_raster
+from geoseg.names import is_remote
+from geoseg.raster import open_raster
 from geoseg.readers import open_scene
 
 VALUES = np.arange(1, 17, dtype=np.uint8).reshape(1, 4, 4)

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def brief(job):
     return job | {"training": {"epochs": 1, "chips_per_epoch": 16, "batch_size": 8, "arch_options": {"width": 4}}}
 
 
+@contextmanager
+def without_power_for(step, monkeypatch):
+    @wraps(getattr(workflow, step))
+    def die(*_, **__):
+        raise GeosegError("the power went out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow, step, die)
+        yield
+
+
 def test_the_whole_job(job, tmp_path):
     result = geoseg.run(**job)
     out = tmp_path / "out"
@@ -59,13 +71,8 @@ def test_the_whole_job(job, tmp_path):
 
 
 def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(brief, tmp_path, monkeypatch):
-    def die(*_, **__):
-        raise GeosegError("the power went out")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(workflow, "vectorize", die)
-        with pytest.raises(GeosegError, match="power"):
-            geoseg.run(**brief)
+    with without_power_for("vectorize", monkeypatch), pytest.raises(GeosegError, match="power"):
+        geoseg.run(**brief)
     model = tmp_path / "out" / "model.safetensors"
     before = model.stat().st_mtime_ns
     geoseg.run(**brief)
@@ -119,12 +126,7 @@ def test_a_map_that_was_cut_off_goes_on_inside_of_a_run(brief, tmp_path, monkeyp
 
 
 def test_chips_that_a_power_cut_took_are_cut_again(brief, tmp_path, monkeypatch, caplog):
-    @wraps(workflow.train)
-    def die(*_, **__):
-        raise GeosegError("the power went out")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(workflow, "train", die)
+    with without_power_for("train", monkeypatch):
         with pytest.raises(GeosegError, match="power"):
             geoseg.run(**brief)
         chip = tmp_path / "out" / "chips" / read_index(tmp_path / "out" / "chips").frame["image"].iloc[0]

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.class_raster import ClassRaster, tagged_legend
+from geoseg.drivers import is_raster
 from geoseg.errors import LabelError, MapError
 from geoseg.grid import Grid
 from geoseg.labels import LabelOptions, Labels, PolygonLabels, open_labels
 from geoseg.legend import IGNORE, MAX_CLASSES, Legend
-from geoseg.raster import is_raster, open_raster
+from geoseg.raster import open_raster
 
 STRANGER = MAX_CLASSES
 """Class index of a pixel whose class the other legend does not have; legends have at most this many classes."""

@@ -26,13 +26,13 @@ from geoseg.errors import ClusterError, OutputError, SceneError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE
 from geoseg.model import ModelSpec
+from geoseg.names import is_remote
 from geoseg.prediction.blend import Blender
 from geoseg.prediction.engine import Network, most_probable
 from geoseg.prediction.layout import Piece
 from geoseg.prediction.pipeline import Timing, ahead
 from geoseg.prediction.turned import Turned
 from geoseg.prediction.windows import read_window
-from geoseg.raster import is_remote
 from geoseg.readers import on_grid, pixel_places
 from geoseg.scene import Scene
 

@@ -9,7 +9,7 @@ from typing import Any
 from geoseg.atlas.tasks import FinishTask, RegionResult
 from geoseg.grid import Grid
 from geoseg.model import ModelSpec
-from geoseg.raster import is_remote
+from geoseg.names import is_remote
 
 STAC = "1.1.0"
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"

@@ -20,9 +20,9 @@ from geoseg.disk import Stamp, stamps
 from geoseg.errors import GeosegError, OptionError, SceneError
 from geoseg.grid import Grid
 from geoseg.model import ModelSpec
+from geoseg.names import is_remote
 from geoseg.output import fingerprint
 from geoseg.placing import DEGREES, require_way
-from geoseg.raster import is_remote
 from geoseg.readers import require_written
 from geoseg.scene import Scene, SceneView, band_places
 

@@ -17,9 +17,10 @@ from geoseg.atlas.globe import in_degrees, unwrapped
 from geoseg.atlas.scenes import Candidate
 from geoseg.atlas.search import PREFIX, search
 from geoseg.documents import UNSOUND, parse_json
+from geoseg.drivers import is_raster
 from geoseg.errors import OptionError, SceneError
+from geoseg.names import is_remote
 from geoseg.placing import DEGREES, require_way
-from geoseg.raster import is_raster, is_remote
 from geoseg.readers import ReadOptions, Source, Words, find_sources
 from geoseg.readers._products import BandFile
 from geoseg.readers.geotiff import GeoTiffScene

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from geoseg.drivers import is_raster
 from geoseg.errors import LabelError, OptionError
 from geoseg.labels.background import require_id, require_in_legend
 from geoseg.labels.merge import merged_legend
@@ -11,7 +12,6 @@ from geoseg.labels.polygons import CONFLICTS, LATER, PolygonLabels, polygon_labe
 from geoseg.labels.protocol import LabelOptions, Labels
 from geoseg.labels.raster import RasterLabels, raster_labels
 from geoseg.legend import Legend
-from geoseg.raster import is_raster
 from geoseg.registry import suggestion
 
 __all__ = ["LabelOptions", "Labels", "PolygonLabels", "RasterLabels", "merged_legend", "open_labels"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 _SIDE = 64
 _PLACES = ((1, 1), (0, 0), (2, 2), (0, 2), (2, 0))
-_SECONDS = 0.3
 
 
 def warn_of_strange_values(scene: Scene, places: Sequence[int], spec: ModelSpec) -> None:
@@ -51,16 +49,13 @@ def warn_of_strange_values(scene: Scene, places: Sequence[int], spec: ModelSpec)
 
 
 def _looks(scene: Scene) -> Iterator[npt.NDArray[np.generic]]:
-    """Valid pixels (bands, n) of small windows, until there was time for no more: one may be in a block of any size."""
-    begun = time.monotonic()
+    """Valid pixels (bands, n) of small windows."""
     for row, col in _PLACES:
         try:
             values, valid = scene.read(_window(scene.grid, row, col))
         except SceneError:
             return
         yield values[:, valid]
-        if time.monotonic() - begun > _SECONDS:
-            return
 
 
 def _window(grid: Grid, row: int, col: int) -> Window:

@@ -15,7 +15,7 @@ from typing import Any, Unpack
 
 from geoseg.documents import checked
 from geoseg.errors import OptionError, SceneError
-from geoseg.raster import is_remote
+from geoseg.names import is_remote
 from geoseg.readers._coarse import read_coarse as read_coarse
 from geoseg.readers._doubts import require_written as require_written
 from geoseg.readers._doubts import warn_of_doubts as warn_of_doubts

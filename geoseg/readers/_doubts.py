@@ -13,7 +13,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from geoseg.errors import SceneError
-from geoseg.raster import is_remote
+from geoseg.names import is_remote
 from geoseg.readers._regrid import RegriddedScene
 from geoseg.readers.geotiff import GeoTiffScene
 from geoseg.readers.mosaic import MosaicScene

@@ -16,8 +16,9 @@ from rasterio.windows import Window
 
 from geoseg.errors import BandMismatchError, DamagedSceneError, OptionError, SceneError
 from geoseg.grid import Grid
+from geoseg.names import is_remote
 from geoseg.pixels import other_than
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, grid_of, is_remote, open_raster
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, grid_of, open_raster
 from geoseg.readers._average import averaged
 from geoseg.readers._options import NODATA_RULES, ReadOptions, limits_of
 from geoseg.registry import suggestion

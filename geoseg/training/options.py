@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args, get_origin
+from typing import Any, TypedDict
 
 from geoseg import models
 from geoseg.documents import parse_json
 from geoseg.errors import OptionError
+from geoseg.hints import fitted, in_words
 from geoseg.models._first_layer import ExtraBands
 from geoseg.registry import suggestion
 
@@ -192,36 +193,21 @@ def parse_arch_options(texts: tuple[str, ...]) -> dict[str, Any]:
     return options
 
 
-def require_options(architecture: str, options: dict[str, Any]) -> None:
-    """Refuse options that an architecture's `build` does not have, or of another kind than it takes.
+def fitted_options(architecture: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of an architecture's `build`, as it takes them.
 
     Raises:
-        OptionError: names the nearest, or what the option must be.
+        OptionError: it has no such option, or takes it of another kind; names the nearest, or what it must be.
     """
-    kinds = models.options_of(architecture) | {"reduce_bands": int}
+    kinds, found = models.options_of(architecture) | {"reduce_bands": int}, {}
     for name, value in options.items():
         if name not in kinds:
             own = [key for key in kinds if key != "reduce_bands"]
             raise OptionError(
                 f"{architecture} has no option '{name}'; {suggestion(name, own) if own else 'it has none'}"
             )
-        if not _is_a(value, kinds[name]):
-            raise OptionError(f"{architecture}: {name} is {value!r}; it must be {_in_words(kinds[name])}")
-
-
-def _is_a(value: Any, kind: Any) -> bool:
-    choices = get_args(kind)
-    if get_origin(kind) is Literal:
-        return value in choices
-    if choices:
-        return any(_is_a(value, choice) for choice in choices)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-
-
-def _in_words(kind: Any) -> str:
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}
-    if get_origin(kind) is Literal:
-        return " or ".join(map(str, get_args(kind)))
-    return " or ".join(words[part] for part in (get_args(kind) or (kind,)) if part in words)
+        try:
+            found[name] = fitted(value, kinds[name])
+        except TypeError as error:
+            raise OptionError(f"{architecture}: {name} is {value!r}; it must be {in_words(kinds[name])}") from error
+    return found

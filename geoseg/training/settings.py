@@ -14,7 +14,7 @@ from geoseg.model import ModelSpec
 from geoseg.models._network import SegmentationNetwork
 from geoseg.training.begin import Begin
 from geoseg.training.class_weights import class_weights
-from geoseg.training.options import Asked, require_options
+from geoseg.training.options import Asked, fitted_options
 from geoseg.training.schedule import SCHEDULES, Schedule
 from geoseg.training.team import Team
 
@@ -99,8 +99,7 @@ def choose(
     chip = int(index.options["chip_size"])
     natural = model.architecture if model else "unet" if begin.weights else "unet_compact"
     arch = natural if asked.arch == "auto" else asked.arch
-    options = asked.build_options or (dict(model.options) if model else {})
-    require_options(arch, options)
+    options = fitted_options(arch, asked.build_options or (dict(model.options) if model else {}))
     losses.parse(asked.loss)
     class_weights(asked.class_weights, index.counts("train"), index.legend)
     batch = asked.batch_size or (16 if chip <= 48 else 8 if chip <= 128 else 4)

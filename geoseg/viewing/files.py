@@ -16,11 +16,13 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
 
 from geoseg.class_raster import LEGEND_TAG, ClassRaster, open_class_raster
+from geoseg.drivers import is_raster
 from geoseg.errors import LabelError, SceneError, ViewError
 from geoseg.grid import Grid
 from geoseg.legend import IGNORE, MAX_ID, Legend
+from geoseg.names import is_remote
 from geoseg.placing import moved
-from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, is_raster, is_remote, open_raster
+from geoseg.raster import GDAL_ERRORS, first_line, gdal_settings, open_raster
 from geoseg.readers import Source, find_sources, read_coarse
 from geoseg.readers.geotiff import GeoTiffScene
 from geoseg.vector import is_vector, read_vector

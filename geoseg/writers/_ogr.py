@@ -48,11 +48,10 @@ class OgrWriter:
         """Start the thread that writes.
 
         Raises:
-            OutputError: a path that pyogrio would take for another.
+            OptionError: a map that the format cannot hold, see `refuse`.
+            OutputError: a path that cannot be written to, see `refuse`.
         """
-        if "!" in str(path.absolute()):
-            # To pyogrio that is an archive, and what follows a file of the present folder, which it would replace.
-            raise OutputError(f"{path.name}: has a '!' in its path, which would lead to another file; choose another")
+        self.refuse(path, crs)
         self._path, self._schema, self._geometry_type = path, _marked(schema), geometry_type
         self._tally = Tally(self.kept(schema))
         self._batches: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(maxsize=1)
@@ -60,6 +59,16 @@ class OgrWriter:
         options = self.options(crs, description)
         self._thread = threading.Thread(target=self._write_all, args=(crs, options), daemon=True)
         self._thread.start()
+
+    def refuse(self, path: Path, crs: CRS | None) -> None:
+        """Refuse what the format cannot hold, before anything is written; formats have more to say.
+
+        Raises:
+            OutputError: a path that pyogrio would take for another.
+        """
+        if "!" in str(path.absolute()):
+            # To pyogrio that is an archive, and what follows a file of the present folder, which it would replace.
+            raise OutputError(f"{path.name}: has a '!' in its path, which would lead to another file; choose another")
 
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
         """Options for `pyogrio.write_arrow`."""

@@ -24,26 +24,20 @@ class Writer(OgrWriter):
 
     driver = "GeoJSON"
 
-    def open(
-        self,
-        path: Path,
-        crs: CRS | None,
-        schema: pa.Schema,
-        description: str = "",
-        geometry_type: str = "Polygon",
-    ) -> None:
-        """Start the thread that writes; without a CRS the coordinates stay pixels, and that is said.
+    def refuse(self, path: Path, crs: CRS | None) -> None:
+        """See `OgrWriter.refuse`; without a CRS the coordinates stay pixels, and that is said.
 
         Raises:
             OptionError: the CRS has no way to the degrees that the format demands.
+            OutputError: a path that pyogrio would take for another.
         """
+        super().refuse(path, crs)
         if crs is None:
             logger.warning(
                 "%s: without a CRS the coordinates are pixels, not the degrees GeoJSON readers expect", path.name
             )
         else:
             require_way(crs, DEGREES, path.name, OptionError)
-        super().open(path, crs, schema, description, geometry_type)
 
     def kept(self, schema: pa.Schema) -> pa.Schema:
         """Texts and whole numbers; coordinates are others in degrees, and numbers have fewer digits."""

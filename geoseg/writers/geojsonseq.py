@@ -25,17 +25,22 @@ class Writer(OgrWriter):
         """Texts and whole numbers; coordinates are others in degrees, and numbers have fewer digits."""
         return exact(schema)
 
-    def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
-        """Seven decimals; a line feed between features, which every reader takes.
+    def refuse(self, path: Path, crs: CRS | None) -> None:
+        """See `OgrWriter.refuse`.
 
         Raises:
             OptionError: there is no CRS, or it has no way to the degrees that the format demands.
+            OutputError: a path that pyogrio would take for another.
         """
+        super().refuse(path, crs)
         if crs is None:
             raise OptionError(
-                f"{self._path.name}: GeoJSON sequences hold degrees, and the map has no CRS; write .gpkg or .parquet"
+                f"{path.name}: GeoJSON sequences hold degrees, and the map has no CRS; write .gpkg or .parquet"
             )
-        require_way(crs, DEGREES, self._path.name, OptionError)
+        require_way(crs, DEGREES, path.name, OptionError)
+
+    def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
+        """Seven decimals; a line feed between features, which every reader takes."""
         return {"COORDINATE_PRECISION": "7", "RS": "NO"}
 
     def read_back(self, path: Path) -> tuple[int, tuple[str, ...]]:

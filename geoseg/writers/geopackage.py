@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from rasterio.crs import CRS
 
 from geoseg.errors import OutputError
@@ -40,21 +39,14 @@ class Writer(OgrWriter):
 
     driver = "GPKG"
 
-    def open(
-        self,
-        path: Path,
-        crs: CRS | None,
-        schema: pa.Schema,
-        description: str = "",
-        geometry_type: str = "Polygon",
-    ) -> None:
-        """Start the thread that writes.
+    def refuse(self, path: Path, crs: CRS | None) -> None:
+        """See `OgrWriter.refuse`.
 
         Raises:
             OutputError: a path that SQLite does not take, or that pyogrio would take for another.
         """
         refuse_long_path(path, OutputError)
-        super().open(path, crs, schema, description, geometry_type)
+        super().refuse(path, crs)
 
     def options(self, crs: CRS | None, description: str) -> dict[str, Any]:
         """The description becomes the layer's."""

@@ -46,12 +46,23 @@ class Writer(OgrWriter):
         """Take note; the first polygons tell how deep the tiles have to go.
 
         Raises:
-            OptionError: the map has no CRS, and tiles lie on the Earth.
+            OptionError: the map has no CRS.
+            OutputError: a path that pyogrio would take for another.
         """
-        if crs is None:
-            raise OptionError(f"{path}: the map has no CRS and tiles need one; write GeoPackage or FlatGeobuf instead")
+        self.refuse(path, crs)
         self._path, self._asked = path, (path, crs, schema, description, geometry_type)
         self._zoom: int | None = None
+
+    def refuse(self, path: Path, crs: CRS | None) -> None:
+        """See `OgrWriter.refuse`.
+
+        Raises:
+            OptionError: the map has no CRS, and tiles lie on the Earth.
+            OutputError: a path that pyogrio would take for another.
+        """
+        super().refuse(path, crs)
+        if crs is None:
+            raise OptionError(f"{path}: the map has no CRS and tiles need one; write GeoPackage or FlatGeobuf instead")
 
     def write(self, batch: pa.RecordBatch, bounds: Any) -> None:
         """Append a batch; see `OgrWriter.write`."""
