@@ -66,11 +66,7 @@ class Command(click.Command):
                 _terminated_like_interrupted(self._again),
                 _within(ctx.meta.get(LIMITS, {})),
             ):
-                _fit_address_space()
-                if names_proj():  # elsewhere whatever opens a raster asks, which not every command does
-                    require_proj()
-                _refuse_too_long(ctx.params.values())
-                _require_folder(ctx.params.get("output"))
+                _require_ready(ctx.params)
                 return super().invoke(ctx)
         except GeosegError as error:
             if debug:
@@ -83,17 +79,37 @@ class Command(click.Command):
             _say(f"Stopped; {self._again}")
             ctx.exit(130)
         except (MemoryError, ImportError, OSError, RuntimeError, SystemError) as error:
-            if not debug and _is_here_gone():
-                _say("Error: the folder that this was started in is gone, so no name leads anywhere; go to another")
-                ctx.exit(1)
-            if debug or not _is_want_of_memory(error):
+            reason = None if debug else _foreseen(error)
+            if reason is None:
                 raise
-            reason = next(iter(str(error).split("\n")), "").strip() or "nothing was left"
-            limited = "" if _address_space() is None else ", or raise the limit of what may be addressed (ulimit -v)"
-            _say(f"Error: out of memory: {reason}; use smaller windows or chips{limited}")
+            _say(f"Error: {reason}")
             ctx.exit(1)
         finally:
             progress.enable(False)
+
+
+def _require_ready(params: dict[str, Any]) -> None:
+    """Refuse before any work what can be told by the options, and by what surrounds the process.
+
+    Raises:
+        GeosegError: too few addresses, no tables of PROJ, a path that cannot be, or no folder for the output.
+    """
+    _fit_address_space()
+    if names_proj():  # elsewhere whatever opens a raster asks, which not every command does
+        require_proj()
+    _refuse_too_long(params.values())
+    _require_folder(params.get("output"))
+
+
+def _foreseen(error: BaseException) -> str | None:
+    """What a library's error means to the user, None for one that nobody foresaw."""
+    if _is_here_gone():
+        return "the folder that this was started in is gone, so no name leads anywhere; go to another"
+    if not _is_want_of_memory(error):
+        return None
+    reason = next(iter(str(error).split("\n")), "").strip() or "nothing was left"
+    limited = "" if _address_space() is None else ", or raise the limit of what may be addressed (ulimit -v)"
+    return f"out of memory: {reason}; use smaller windows or chips{limited}"
 
 
 def _is_want_of_memory(error: BaseException) -> bool:

@@ -154,14 +154,7 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
     sources: tuple[Stamp, ...] = ()
     if files and not isinstance(model, Model):  # before the network is loaded, which takes seconds
         sources = stamps([model, *files, *([settings.aoi] if settings.aoi else [])])
-    as_it_is = opened
-    if settings.dst_crs is not None:
-        opened = reprojected(opened, settings.dst_crs, reading.get("resampling") or "bilinear")
-    if settings.aoi is not None:
-        # GeoPandas and pandas take a second to start.
-        from geoseg.prediction.aoi import clipped
-
-        opened = clipped(opened, settings.aoi)
+    as_it_is, opened = opened, _as_asked(opened, settings, reading)
     # Bands that were asked of a path are all that was opened, in their order.
     bands = reading.get("bands")
     places = _places(spec, name, opened, opened.bands if bands and not has_reading else bands)
@@ -196,6 +189,18 @@ def note_windows(path: Path, layout: WindowLayout) -> None:
     """Write down the windows of an unfinished map, for whoever goes on with it when memory is another."""
     with fresh_file(path) as fresh:
         fresh.write_text(json.dumps(_windows(layout)), encoding="utf-8")
+
+
+def _as_asked(scene: Scene, settings: Settings, reading: ReadOptions) -> Scene:
+    """The scene on the grid of the CRS that is asked for, without what lies outside of the area of interest."""
+    if settings.dst_crs is not None:
+        scene = reprojected(scene, settings.dst_crs, reading.get("resampling") or "bilinear")
+    if settings.aoi is not None:
+        # GeoPandas and pandas take a second to start.
+        from geoseg.prediction.aoi import clipped
+
+        scene = clipped(scene, settings.aoi)
+    return scene
 
 
 def _open(scene: Words | Source | Scene, outputs: Outputs, reading: ReadOptions) -> tuple[Scene, tuple[str, ...]]:
