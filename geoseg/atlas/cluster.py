@@ -100,7 +100,7 @@ def default_jobs(gpu: bool, threads: int) -> int:
 def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Client]:
     import dask
     import psutil
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Security
 
     from geoseg.atlas.forgetful import extensions
     from geoseg.atlas.steady import steady_time
@@ -116,6 +116,8 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
             with undisturbed():
                 cluster = LocalCluster(
                     loop=loop,
+                    # Who can speak to them can have anything done: without keys, every user of this machine.
+                    security=Security.temporary(),
                     n_workers=jobs,
                     threads_per_worker=1,
                     processes=True,

@@ -3,10 +3,13 @@
 import hashlib
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +18,7 @@ import pytest
 import rasterio
 from atlas.conftest import SMALL, make_scenes, pixels, rectangles
 from atlas.test_engine import Told, Work
+from distributed import Client, Security
 
 import geoseg
 from geoseg.atlas.cluster import connected
@@ -52,6 +56,16 @@ def workers(client):
             for address, worker in client.scheduler_info(n_workers=-1)["workers"].items()}  # fmt: skip
 
 
+def keys_of(client):
+    """The environment in which a command can speak to the workers of another."""
+    keys = client.security.get_tls_config_for_role("client")
+    return {
+        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": keys["ca_file"],
+        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": keys["cert"],
+        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": keys["key"],
+    }
+
+
 def test_two_workers_make_the_same_maps_and_nobody_else_can_reach_them(place, model_file, two, whole):
     outcomes = geoseg.map(
         place / "regions.gpkg", place / "scenes", model_file, place / "two", client=two, block=200, **FEW
@@ -64,9 +78,29 @@ def test_two_workers_make_the_same_maps_and_nobody_else_can_reach_them(place, mo
         if connection.status == "LISTEN"
     ]
     assert set(heard) == {"127.0.0.1"}
-    assert two.scheduler.address.startswith("tcp://127.0.0.1:")
     threads = two.run(lambda: (os.environ["OMP_NUM_THREADS"], __import__("torch").get_num_threads()))
     assert set(threads.values()) == {("1", 1)}
+
+
+def test_another_user_of_this_machine_has_no_say_over_the_workers(two, tmp_path):
+    """Whoever can speak to a scheduler or worker has it run what they like, in the name of who started it."""
+    keyless, foreign = (ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) for _ in range(2))
+    keys = Security.temporary().get_tls_config_for_role("client")
+    (tmp_path / "keys.pem").write_text(keys["key"] + keys["cert"])
+    foreign.load_cert_chain(tmp_path / "keys.pem")
+    for address in [two.scheduler.address, *two.scheduler_info(n_workers=-1)["workers"]]:
+        parts = urllib.parse.urlsplit(address)
+        with pytest.raises(OSError, match="closed"):
+            Client(f"tcp://{parts.netloc}", timeout=2)
+        for context in (keyless, foreign):
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            with (
+                socket.create_connection((parts.hostname, parts.port)) as plain,
+                pytest.raises(ssl.SSLError, match="ALERT"),
+                context.wrap_socket(plain) as line,
+            ):
+                line.recv(1)
+    assert two.submit(sum, [1, 2]).result() == 3
 
 
 def test_the_scheduler_that_is_started_remembers_nothing_of_what_is_over(two, tmp_path):
@@ -171,7 +205,7 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(how, place, model_file, 
     table = gpd.read_parquet(place / name / "regions.parquet")
     assert set(table["state"]) <= {"done", "waiting", "running"}
     words = command(place, model_file, name, "--block", "100", "--json", "--scheduler", two.scheduler.address)
-    again = subprocess.run(words, capture_output=True, text=True, check=False)
+    again = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | keys_of(two))
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in done} == done
     assert not (place / name / ".work").exists()
@@ -190,7 +224,7 @@ def test_a_batch_that_failed_in_part_ends_with_3_and_says_which(place, model_fil
     (scenes / "a.tif").write_bytes(content[: start + 10])
     words = command(place, model_file, "part", "--strict", "--retries", "0", "--scheduler", two.scheduler.address)
     words[words.index("--scenes") + 1] = str(scenes)
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | keys_of(two))
     assert done.returncode == 3, done.stderr
     assert "r00: " in done.stdout
     assert "a.tif: cannot read" in done.stdout
