@@ -8,6 +8,7 @@ from typing import Any
 import shapely
 
 from geoseg.atlas.globe import lonlat_boxes
+from geoseg.documents import UNSOUND
 from geoseg.errors import OptionError, SceneError
 from geoseg.raster import first_line
 from geoseg.registry import suggestion
@@ -47,7 +48,7 @@ def search(address: str, regions: list[shapely.Geometry] | None) -> list[dict[st
                 query=None if cloud is None else {"eo:cloud_cover": {"lte": float(cloud)}},
             )
             found |= {f"{item.get('collection')}/{item['id']}": item for item in pages.items_as_dicts()}
-    except (APIError, OSError, ValueError, KeyError, NotImplementedError) as error:
+    except (APIError, NotImplementedError, OSError, *UNSOUND) as error:
         raise SceneError(f"{address}: the API cannot be searched: {first_line(error)}; check its address") from error
     if not found:
         raise SceneError(f"{address}: the API has no scene over the regions; ask for other dates or collections")

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyproj
 import shapely
 
@@ -88,12 +89,11 @@ def find_candidates(
     """
     words = [scenes] if isinstance(scenes, str | Path) else list(scenes)
     if len(words) == 1 and str(words[0]).startswith(PREFIX):
-        items = search(str(words[0]), regions)
-        return [_item(item, Path(str(words[0])), assets, reading) for item in sorted(items, key=_rank)]
+        return list(_items(search(str(words[0]), regions), Path(str(words[0])), assets, reading))
     alone = Path(str(words[0])) if len(words) == 1 and not is_remote(words[0]) else None
     if alone is not None and alone.is_file():
         if alone.suffix.lower() in (".json", ".geojson"):
-            return list(_items(alone, assets, reading))
+            return list(_items(_features(alone), alone, assets, reading))
         if alone.suffix.lower() in INDEXES and not is_raster(alone):
             return list(_indexed(alone, reading))
     if assets is not None:
@@ -120,22 +120,34 @@ def _indexed(path: Path, reading: ReadOptions) -> Iterator[Candidate]:
         if not row[column]:
             raise SceneError(f"{path}: names no file in a row of its column '{column}'; mend the index")
         location = _resolved(str(row[column]), path, reading)
-        times = None if when is None else _times({"datetime": _moment(row[when])})
+        try:
+            moment = None if when is None else _moment(row[when])
+        except ValueError as error:
+            raise SceneError(
+                f"{path}: holds {str(row[when])[:60]!r} in its column '{when}', which is no date; write dates as "
+                "2024-05-06, or rename the column"
+            ) from error
         outline = in_degrees(shapely.segmentize(row[frame.geometry.name], _reach(frame)), crs)
-        yield Candidate(Source(location, (location,), reading), times, outline)
+        yield Candidate(Source(location, (location,), reading), None if moment is None else (moment, moment), outline)
 
 
-def _items(path: Path, assets: tuple[str, ...] | None, reading: ReadOptions) -> Iterator[Candidate]:
-    """Scenes of a STAC item collection, least cloudy first, then newest."""
+def _features(path: Path) -> list[Any]:
+    """What an item collection holds, or a file of one item."""
     try:
         if path.stat().st_size > _MOST_JSON:
             raise SceneError(f"{path}: is larger than any item collection; split it")
         found = parse_json(path.read_bytes())
-        features = found["features"] if found.get("type") == "FeatureCollection" else [found]
-        items = [item for item in features if _is_item(item)]
+        return list(found["features"]) if found.get("type") == "FeatureCollection" else [found]
     except (OSError, *UNSOUND) as error:
         raise SceneError(f"{path}: is not a STAC item collection: {type(error).__name__}; give a FeatureCollection of "
                          "items with assets") from error  # fmt: skip
+
+
+def _items(
+    features: list[Any], path: Path, assets: tuple[str, ...] | None, reading: ReadOptions
+) -> Iterator[Candidate]:
+    """Scenes of STAC items, least cloudy first, then newest."""
+    items = [feature for feature in features if _is_item(feature)]
     if not items:
         raise SceneError(f"{path}: holds no STAC item with assets; save the result of a search with 'save_object'")
     for item in sorted(items, key=_rank):
@@ -144,6 +156,8 @@ def _items(path: Path, assets: tuple[str, ...] | None, reading: ReadOptions) -> 
 
 def _is_item(feature: Any) -> bool:
     """True for a STAC item that files can be told from."""
+    if not isinstance(feature, dict):
+        return False
     assets, properties = feature.get("assets"), feature.get("properties")
     return (
         feature.get("type") == "Feature"
@@ -199,22 +213,30 @@ def _rank(item: dict[str, Any]) -> tuple[float, str, str]:
 
 
 def _times(properties: dict[str, Any]) -> tuple[str, str] | None:
+    """First and last moment of a STAC item.
+
+    Raises:
+        ValueError: something else is in their place.
+    """
     moment = properties.get("datetime")
-    first, last = properties.get("start_datetime") or moment, properties.get("end_datetime") or moment
-    return (str(first), str(last)) if first and last else None
+    first, last = (_moment(properties.get(key) or moment) for key in ("start_datetime", "end_datetime"))
+    return (first, last) if first and last else None
 
 
 def _moment(value: Any) -> str | None:
-    """A date or time of a table as RFC 3339."""
-    if value is None or value != value:
+    """A date or time as RFC 3339 in UTC, which it is taken for where it names no zone; None where there is none.
+
+    Raises:
+        ValueError: it is neither.
+
+    >>> _moment("2024-05-06"), _moment("2024-05-06 01:30:00+02:00")
+    ('2024-05-06T00:00:00Z', '2024-05-05T23:30:00Z')
+    """
+    if value is None or value != value or value == "":
         return None
-    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    text = text.replace(" ", "T")
-    return (
-        text
-        if "T" in text and text[-1] in "Zz"
-        else f"{text if 'T' in text else text + 'T00:00:00'}".split("+")[0] + "Z"
-    )
+    moment = pd.Timestamp(str(value))
+    moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def _resolved(location: str, index: Path, reading: ReadOptions) -> str:

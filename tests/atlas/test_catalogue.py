@@ -100,6 +100,13 @@ def test_an_index_and_stac_items_name_scenes(first, make, quarters, scenes, tmp_
     items = tmp_path / "items.json"
     items.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     assert (pixels(tmp_path / "items", make(quarters, items, "items", polygons=False))[0] == together).all()
+    frame.assign(datetime="2024-05-06 01:30:00+02:00").to_file(tmp_path / "zone.gpkg")
+    zone = make(quarters, tmp_path / "zone.gpkg", "zone", polygons=False)
+    item = json.loads((tmp_path / "zone" / zone["item"][0]).read_text())
+    assert item["properties"]["datetime"] == "2024-05-05T23:30:00Z"
+    frame.assign(datetime="summer").to_file(tmp_path / "summer.gpkg")
+    with pytest.raises(SceneError, match="'summer' in its column 'datetime', which is no date"):
+        make(quarters, tmp_path / "summer.gpkg", "summer")
     frame["location"] = "../../etc/passwd"
     frame.to_file(tmp_path / "outside.gpkg")
     with pytest.raises(SceneError, match="outside of its folder"):
@@ -108,6 +115,10 @@ def test_an_index_and_stac_items_name_scenes(first, make, quarters, scenes, tmp_
     items.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     with pytest.raises(SceneError, match="--allow-remote"):
         make(quarters, items, "remote")
+    features[0]["properties"]["datetime"] = "summer"
+    items.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with pytest.raises(SceneError, match="time that cannot be read"):
+        make(quarters, items, "timeless", allow_remote=True)
     items.write_text("[]")
     with pytest.raises(SceneError, match="not a STAC item collection"):
         make(quarters, items, "nothing")
@@ -115,7 +126,7 @@ def test_an_index_and_stac_items_name_scenes(first, make, quarters, scenes, tmp_
 
 @pytest.fixture
 def api(scenes, tmp_path):
-    """A STAC API with the scenes, and what it was asked."""
+    """A STAC API with the scenes, what it was asked, and its items."""
     asked = []
     items = []
     for path in sorted(scenes.iterdir()):
@@ -154,7 +165,7 @@ def api(scenes, tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"stac+http://127.0.0.1:{server.server_port}/", asked
+    yield f"stac+http://127.0.0.1:{server.server_port}/", asked, items
     server.shutdown()
     thread.join()
     server.server_close()
@@ -162,7 +173,7 @@ def api(scenes, tmp_path):
 
 def test_an_api_is_searched_over_the_regions(first, api, make, quarters, tmp_path):
     pytest.importorskip("pystac_client")
-    address, asked = api
+    address, asked, items = api
     words = f"{address}?collections=s2&datetime=2024-05-01/2024-06-01&max_cloud=20"
     outcomes = make(quarters, words, allow_remote=True, polygons=False)
     assert (pixels(tmp_path / "atlas", outcomes)[0] == pixels(*first)[0]).all()
@@ -177,3 +188,6 @@ def test_an_api_is_searched_over_the_regions(first, api, make, quarters, tmp_pat
         make(quarters, f"{address}?cloud=20", "other")
     with pytest.raises(SceneError, match="cannot be searched"):
         make(quarters, "stac+http://127.0.0.1:9/", "nobody")
+    items[:] = [{"type": "Feature", "id": "bare"}]
+    with pytest.raises(SceneError, match="holds no STAC item"):
+        make(quarters, words, "bare", allow_remote=True)
