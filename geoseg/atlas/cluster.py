@@ -7,6 +7,7 @@ import logging
 import multiprocessing.resource_tracker
 import os
 import signal
+import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -111,7 +112,7 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
         "distributed.worker.preload": [*dask.config.get("distributed.worker.preload"), "geoseg.atlas.steady"],
         "distributed.worker.profile.enabled": dashboard,
     }
-    with dask.config.set(CONFIG | more), steady_time(), _own_loop() as loop:
+    with _own_folder() as folder, dask.config.set(CONFIG | more | folder), steady_time(), _own_loop() as loop:
         try:
             with undisturbed():
                 cluster = LocalCluster(
@@ -135,6 +136,20 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
             if client.dashboard_link and dashboard:
                 logger.info("Dashboard: %s", client.dashboard_link)
             yield client
+
+
+@contextmanager
+def _own_folder() -> Iterator[dict[str, str]]:
+    """Have scheduler and workers put down what they do, and look for modules, in a folder of this user alone.
+
+    By default dask takes one of a name under which anybody may have made one before.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="geoseg-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ClusterError(f"workers need a folder for temporary files: {first_line(error)}; set TMPDIR") from error
+    with folder as name:
+        yield {"temporary-directory": name}
 
 
 @contextmanager

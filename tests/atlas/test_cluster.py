@@ -7,9 +7,11 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -101,6 +103,17 @@ def test_another_user_of_this_machine_has_no_say_over_the_workers(two, tmp_path)
             ):
                 line.recv(1)
     assert two.submit(sum, [1, 2]).result() == 3
+
+
+def test_nobody_looks_for_modules_in_a_folder_that_another_user_made(monkeypatch, tmp_path):
+    (tmp_path / "dask-scratch-space").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with connected(client=None, scheduler=None, jobs=1, threads=1, gpu=False) as client:
+        (found,) = client.run(lambda: sys.path).values()
+        searched = {Path(entry).relative_to(tmp_path).parts[0] for entry in found if entry.startswith(str(tmp_path))}
+        (private,) = searched
+        assert (tmp_path / private).stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in tmp_path.rglob("*")] == ["dask-scratch-space"]
 
 
 def test_the_scheduler_that_is_started_remembers_nothing_of_what_is_over(two, tmp_path):
