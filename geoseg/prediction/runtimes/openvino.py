@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from geoseg.model import Model
 from geoseg.prediction.runtimes._graph import GraphRuntime, Infer
+
+_REPORTER = "openvino_telemetry"
 
 
 def missing() -> tuple[str, ...]:
@@ -28,6 +31,26 @@ def open_model(
     return GraphRuntime(_OpenVino(), source, threads, margin)
 
 
+def _library() -> Any:
+    """OpenVINO without the part that reports its use to its maker.
+
+    That begins when it is imported, by processes that are forked from the threads of this one, and notes who reports in
+    the user's home. Where it is not installed OpenVINO does without.
+    """
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    before = sys.modules.get(_REPORTER)
+    sys.modules[_REPORTER] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if before is None:
+            del sys.modules[_REPORTER]
+        else:
+            sys.modules[_REPORTER] = before
+    return openvino
+
+
 class _OpenVino:
     name = "openvino"
     overhead = 1.25
@@ -36,8 +59,9 @@ class _OpenVino:
         return (version("openvino"),)
 
     def write(self, body: Any, example: Any, folder: Path) -> None:
-        import openvino
         import torch
+
+        openvino = _library()
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -51,8 +75,7 @@ class _OpenVino:
         openvino.save_model(graph, folder / "graph.xml", compress_to_fp16=False)
 
     def load(self, folder: Path, threads: int | None) -> Infer:
-        import openvino
-
+        openvino = _library()
         # On CPUs that can it would take bfloat16, and other labels with it.
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
