@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 import shapely
+import shapely.affinity
 from rasterio.crs import CRS
 
 from geoseg.grid import METRES_PER_DEGREE
@@ -18,21 +19,53 @@ STEP = 0.01
 _RADIUS = 6.37e6
 """Metres of the Earth."""
 
+_POLE = 90 - 1e-9
+"""Degrees of latitude from which on a point is a pole: a tenth of a millimetre."""
+
 _DEGREES = pyproj.CRS("EPSG:4326")
 
 
 def unwrapped(geometry: shapely.Geometry) -> shapely.Geometry:
-    """A polygon in degrees in one piece: wider than half the globe means that it crosses the antimeridian.
+    """A polygon in degrees in one piece: what is narrower across the antimeridian than around the globe lies there.
+
+    Parts are moved whole, for one may lie across Greenwich. Only a part with a side of more than half a turn is moved
+    point by point: it was drawn across the antimeridian without a cut.
 
     >>> unwrapped(shapely.MultiPolygon([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179, 1)])).bounds
     (179.0, 0.0, 181.0, 1.0)
     """
-    west, _, east, _ = geometry.bounds
-    if east - west <= 180:
+    if _width(geometry) <= 180:
         return geometry
-    moved = shapely.transform(geometry, lambda points: points + np.outer(points[:, 0] < 0, (360, 0)))
-    # The whole globe has nothing to be moved to.
-    return shapely.union_all(shapely.get_parts(moved)) if moved.area > 0 else geometry
+    return _together([_turned(part) if _is_uncut(part) else part for part in shapely.get_parts(geometry)])
+
+
+def _is_uncut(part: shapely.Geometry) -> bool:
+    """True when a side goes the long way round and so means the short one; along a pole or once around it does not."""
+    for points in map(shapely.get_coordinates, shapely.get_rings(part)):
+        way = np.abs(np.diff(points[:, 0]))
+        along_pole = np.abs(points[1:, 1] + points[:-1, 1]) >= 2 * _POLE
+        if ((way > 180) & (way < 360) & ~along_pole).any():
+            return True
+    return False
+
+
+def _together(parts: list[shapely.Geometry]) -> shapely.Geometry:
+    """Parts as one polygon, those of the western half of the globe beyond 180 degrees where that is narrower."""
+    whole = shapely.multipolygons([polygon for part in parts for polygon in shapely.get_parts(part)])
+    moved = shapely.union_all([_turned(part) if part.bounds[2] <= 0 else part for part in parts])
+    if _width(moved) < _width(whole):
+        return moved
+    return whole if len(whole.geoms) > 1 else whole.geoms[0]
+
+
+def _width(geometry: shapely.Geometry) -> float:
+    west, _, east, _ = geometry.bounds
+    return float(east - west)
+
+
+def _turned(geometry: shapely.Geometry) -> shapely.Geometry:
+    """The same with its negative longitudes beyond 180."""
+    return shapely.transform(geometry, lambda points: points + np.outer(points[:, 0] < 0, (360, 0)))
 
 
 def wrapped(geometry: shapely.Geometry) -> shapely.Geometry:
@@ -55,8 +88,54 @@ def lonlat_boxes(geometry: shapely.Geometry) -> list[tuple[float, float, float, 
 
 
 def in_degrees(geometry: shapely.Geometry, crs: CRS | pyproj.CRS) -> shapely.Geometry:
-    """A polygon of any CRS in longitude and latitude, unwrapped; points that have no place become infinite."""
-    return unwrapped(_moved(geometry, _pyproj(crs), _DEGREES))
+    """A polygon of any CRS in longitude and latitude, unwrapped; points that have no place become infinite.
+
+    One that has a pole inside goes from -180 to 180 degrees, and up to the pole.
+    """
+    own = _pyproj(crs)
+    moved = _moved(geometry, own, _DEGREES)
+    west, south, east, north = moved.bounds
+    # Whatever lies around a pole is wide in degrees.
+    is_plain = east - west <= 180 and max(-south, north) < _POLE
+    if is_plain or own.is_geographic or not np.isfinite(moved.bounds).all():
+        return unwrapped(moved)
+    return _together([_whole(part) for part in shapely.get_parts(moved)])
+
+
+def _whole(polygon: shapely.Polygon) -> shapely.Geometry:
+    """A polygon whose points were moved to degrees, and whose sides are short."""
+    shell, *holes = (_ring(shapely.get_coordinates(ring)) for ring in shapely.get_rings(polygon))
+    if not holes:
+        return shell
+    # A hole may have come out a turn beside the shell.
+    turns = [shapely.affinity.translate(hole, by) for hole in holes for by in (-360, 0, 360)]
+    return shapely.difference(shell, shapely.union_all(turns))
+
+
+def _ring(points: npt.NDArray[np.float64]) -> shapely.Geometry:
+    """What a closed line around a place on the globe (n, 2) encloses; around a pole, up to it."""
+    points = _seen_from_poles(points[:-1])
+    # From the point that is nearest to a pole on, so that the way there crosses nothing.
+    points = np.roll(points, -int(np.abs(points[:, 1]).argmax()), axis=0)
+    lon, lat = np.append(points, points[:1], axis=0).T
+    lon = np.unwrap(lon, period=360)
+    lon -= 360 * np.floor((lon.min() + 180 + 1e-9) / 360)
+    if abs(lon[-1] - lon[0]) < 180:
+        return shapely.Polygon(np.column_stack([lon, lat])[:-1])
+    pole = math.copysign(90, lat.mean())
+    cap = shapely.Polygon(np.column_stack([[*lon, lon[-1], lon[0]], [*lat, pole, pole]]))
+    # The two sides of the way fall together again, but for rounding.
+    return shapely.union_all(shapely.get_parts(wrapped(cap)), grid_size=1e-9)
+
+
+def _seen_from_poles(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A pole, which has no longitude, as two points: with that of the point before it and of the one after."""
+    poles = np.abs(points[:, 1]) >= _POLE
+    before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
+    twice = np.repeat(points, 1 + poles, axis=0)
+    places = np.flatnonzero(poles) + np.arange(poles.sum())
+    twice[places, 0], twice[places + 1, 0] = before[poles, 0], after[poles, 0]
+    return twice
 
 
 def fine_step(metres: float) -> float:
@@ -81,7 +160,11 @@ def placed(geometry: shapely.Geometry, crs: CRS | pyproj.CRS, step: float = STEP
     wanted = _pyproj(crs)
     if wanted == _DEGREES:
         return geometry
-    return _moved(shapely.segmentize(geometry, step), _DEGREES, wanted)
+    shape = _moved(shapely.segmentize(geometry, step), _DEGREES, wanted)
+    if shapely.is_valid(shape) or not np.isfinite(shape.bounds).all():
+        return shape
+    # Such as the way to a pole and back, which encloses nothing.
+    return shapely.make_valid(shape, method="structure", keep_collapsed=False)
 
 
 def utm_zone(longitude: float, latitude: float) -> CRS:

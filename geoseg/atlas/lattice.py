@@ -262,7 +262,7 @@ def laid(region: Region, lattice: Lattice) -> shapely.Geometry:
                 f"the region '{region.name}' crosses the antimeridian, where {lattice.crs.to_string()} is cut; give "
                 "--crs utm, or a CRS that is whole there"
             )
-    return shape if shapely.is_valid(shape) else shapely.make_valid(shape, method="structure", keep_collapsed=False)
+    return shape
 
 
 def _crs(text: str) -> CRS:

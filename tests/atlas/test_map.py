@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from atlas.conftest import SMALL, pixels, rectangles, scene
 
 import geoseg
@@ -74,6 +75,18 @@ def test_a_region_of_any_crs_and_shape_is_clipped_at_pixel_centres(make, scenes,
         inside = rasterio.features.geometry_mask([shape], dataset.shape, dataset.transform, invert=True)
         assert not (dataset.read(1)[~inside] > 0).sum() > 3
         assert (dataset.read(1)[inside] > 0).mean() > 0.8
+
+
+def test_regions_beside_and_around_a_pole_find_the_scene_that_lies_over_it(make, tmp_path):
+    polar = Affine(5000, 0, -600e3, 0, -5000, 600e3)
+    path = scene(tmp_path / "polar.tif", 0, 0, 240, 240, crs="EPSG:3031", transform=polar)
+    shapes = [shapely.box(100e3, 100e3, 300e3, 300e3), shapely.box(-300e3, -300e3, 50e3, 50e3)]
+    frame = gpd.GeoDataFrame({"name": ["beside", "around"]}, geometry=shapes, crs="EPSG:3031")
+    frame.to_file(tmp_path / "regions.gpkg")
+    outcomes = make(tmp_path / "regions.gpkg", path, polygons=False).set_index("name")
+    for name, pixels_ in (("beside", 40 * 40), ("around", 70 * 70)):
+        with rasterio.open(tmp_path / "atlas" / outcomes["map"][name]) as dataset:
+            assert (dataset.read(1) > 0).sum() == pytest.approx(pixels_, rel=0.05)
 
 
 def test_what_is_done_is_not_done_again(own, make, quarters, scenes, tmp_path):

@@ -94,6 +94,36 @@ def test_a_region_across_the_antimeridian_is_in_one_piece(shape):
         laid(Region("Fiji", "Fiji", whole), lattice)
 
 
+def test_what_lies_on_both_sides_of_greenwich_stays_there():
+    """A country with land in three oceans is no belt around the globe."""
+    parts = [shapely.box(-5, 42, 8, 51), shapely.box(-54, 2, -51, 5), shapely.box(164, -22, 167, -20)]
+    assert unwrapped(shapely.MultiPolygon(parts)).equals(shapely.MultiPolygon(parts))
+    coast = [(lon, -70 + 5 * np.sin(np.radians(3 * lon))) for lon in range(-180, 181)]
+    continent = shapely.Polygon([*coast, (180, -90), (-180, -90)])
+    assert unwrapped(continent).equals(continent)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        shapely.box(-100e3, -100e3, 300e3, 300e3),
+        shapely.box(0, 0, 500e3, 500e3),
+        shapely.Point(0, 0).buffer(900e3).difference(shapely.Point(100e3, 0).buffer(300e3)),
+        shapely.Point(0, 0).buffer(900e3).difference(shapely.Point(0, -600e3).buffer(100e3)),
+        shapely.box(-500e3, -500e3, 500e3, 500e3).difference(shapely.box(-100e3, -100e3, 500e3, 100e3)),
+    ],
+    ids=["around", "corner", "ring", "hole", "hook"],
+)
+@pytest.mark.parametrize("crs", ["EPSG:3031", "EPSG:3413"])
+def test_a_region_at_a_pole_comes_back_as_it_was(shape, crs):
+    whole = in_degrees(shapely.segmentize(shape, 10e3), CRS.from_string(crs))
+    assert whole.is_valid
+    assert wrapped(whole).is_valid
+    assert whole.bounds[2] - whole.bounds[0] <= 360
+    back = placed(whole, CRS.from_string(crs))
+    assert shapely.symmetric_difference(back, shape).area < 2e-3 * shape.area
+
+
 def test_neighbours_keep_their_common_border_in_any_crs():
     west, east = shapely.box(8, 47, 9, 48), shapely.box(9, 46.5, 10, 48.5)
     crs = CRS.from_epsg(3035)
