@@ -23,6 +23,9 @@ from geoseg.scene import Scene, SceneView, require_inside
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 _RADIUS = {"nearest": 1, "bilinear": 1, "cubic": 2, "average": 1}
+_HALF_WORLD = 2e7
+"""Metres."""
+
 _MOST_PIXELS = 4_000_000
 """Source pixels that are read at a time; where a finer scene is shrunk, more would be needed for one window."""
 
@@ -137,7 +140,7 @@ def reprojected(scene: Scene, crs: str, resampling: str) -> Scene:
     """The scene read in another CRS, with pixels of about the same size on the ground.
 
     Raises:
-        SceneError: the scene has no CRS, there is no such CRS, or the scene has no place in it.
+        SceneError: the scene has no CRS, there is no such CRS, or the scene has no place in it or lies where it is cut.
     """
     own = scene.grid
     if own.crs is None:
@@ -148,13 +151,44 @@ def reprojected(scene: Scene, crs: str, resampling: str) -> Scene:
             # rasterio multiplies transforms in a way that affine will do away with.
             warnings.simplefilter("ignore", PendingDeprecationWarning)
             with placing(scene.name, own.crs, wanted, SceneError):
-                found = calculate_default_transform(own.crs, wanted, own.width, own.height, *own.bounds)
+                width, height = _upright(own)
+                found = calculate_default_transform(own.crs, wanted, width, height, *own.bounds)
     except ValueError as error:
         raise SceneError(
             f"{scene.name}: cannot be laid in {crs}: {first_line(error)}; name a CRS as EPSG:32632"
         ) from error
     place, width, height = found
-    return on_grid(scene, Grid(wanted, place, int(height), int(width)), resampling)
+    grid = Grid(wanted, place, max(1, int(height)), max(1, int(width)))
+    if _is_cut(own, grid):
+        raise SceneError(
+            f"{scene.name}: lies across the antimeridian, where {crs} is cut; name a CRS that is whole there, such as "
+            "that of its UTM zone"
+        )
+    return on_grid(scene, grid, resampling)
+
+
+def _upright(grid: Grid) -> tuple[int, int]:
+    """Columns and rows of pixels of a grid's size over its bounds; GDAL takes every grid for one that is not turned."""
+    west, south, east, north = grid.bounds
+    if not (grid.transform.b or grid.transform.d):
+        return grid.width, grid.height
+    side = math.sqrt(abs(grid.transform.determinant))
+    return max(1, round((east - west) / side)), max(1, round((north - south) / side))
+
+
+def _is_cut(own: Grid, laid: Grid) -> bool:
+    """True when a grid lies across the antimeridian, and in another CRS at both ends of the world."""
+    assert own.crs is not None  # noqa: S101
+    assert laid.crs is not None  # noqa: S101
+    if own.crs.is_geographic and laid.crs.is_geographic:  # longitudes go on
+        return False
+    longitudes = pixel_places(own, Grid(CRS.from_epsg(4326), Affine.identity(), 1, 1))[0]
+    if not len(longitudes) or max(np.ptp(longitudes), np.abs(longitudes).max()) <= 180:
+        return False
+    if np.ptp(longitudes % 360) > 180:  # the whole world, or a pole
+        return False
+    west, _, east, _ = laid.bounds
+    return bool(laid.crs.is_geographic or (east - west) * laid.crs.linear_units_factor[1] > _HALF_WORLD)
 
 
 def overlaps(own: Grid, other: Grid) -> bool:
@@ -172,6 +206,11 @@ def pixel_places(grid: Grid, on: Grid) -> tuple[npt.NDArray[np.float64], npt.NDA
     x, y = _apply(grid.transform, col, row)
     if grid.crs != on.crs:
         x, y = _in_crs(x, y, grid.crs, on.crs)
+        if on.crs is not None and on.crs.is_geographic:
+            # Longitudes come from -180 to 180, and a raster across the antimeridian goes on.
+            west, _, east, _ = on.bounds
+            turn = 2 * math.pi / on.crs.units_factor[1]
+            x = x - turn * np.round((x - (west + east) / 2) / turn)
     inside = np.isfinite(x) & np.isfinite(y)
     return _apply(~on.transform, x[inside], y[inside])
 

@@ -11,16 +11,20 @@ import pytest
 import rasterio
 import shapely
 import torch
+from affine import Affine
 from click.testing import CliRunner
+from rasterio.crs import CRS
 
 import geoseg
-from conftest import model_of, write_small_model
+from conftest import CORNER, model_of, write_small_model
 from geoseg.cli import main
 from geoseg.errors import OptionError, OutputError, OutputExistsError, SceneError
+from geoseg.grid import Grid
 from geoseg.models._network import SegmentationNetwork
 from geoseg.prediction import outputs, predict
 from geoseg.prediction.budget import parse_memory
 from geoseg.prediction.outputs import confidence
+from geoseg.scene import ArrayScene
 from geoseg.statistics import BandStatistics
 from geoseg.writers._cog import CogWriter
 
@@ -116,6 +120,33 @@ def test_the_map_may_have_another_crs(model, scene, tmp_path):
     assert valid.mean() > 0.5
     with pytest.raises(SceneError, match="EPSG:32632"):
         geoseg.predict(model, scene, tmp_path / "n.tif", dst_crs="the moon")
+
+
+def test_a_scene_that_is_turned_keeps_the_size_of_its_pixels_in_another_crs(model, tmp_path):
+    values = np.full((2, 30, 240), 100, np.uint8)
+    grid = Grid(CRS.from_epsg(32632), CORNER @ Affine.rotation(45), 30, 240)
+    geoseg.predict(model, ArrayScene(values, grid=grid), tmp_path / "m.tif", dst_crs="EPSG:3035")
+    with rasterio.open(tmp_path / "m.tif") as dataset:
+        assert dataset.res == pytest.approx((10, 10), rel=0.05)
+
+
+class TestAcrossTheAntimeridian:
+    """Scenes in degrees go on beyond 180 there."""
+
+    GRID = Grid(CRS.from_epsg(4326), Affine(0.01, 0, 179, 0, -0.01, -16), 100, 200)
+
+    def test_both_sides_are_there_in_another_crs(self, model, tmp_path):
+        values = np.full((2, 100, 200), 100, np.uint8)
+        geoseg.predict(model, ArrayScene(values, grid=self.GRID), tmp_path / "m.tif", dst_crs="EPSG:32701")
+        _, valid, _ = read(tmp_path / "m.tif")
+        assert valid.mean() > 0.95
+
+    @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
+    def test_a_crs_that_is_cut_there_is_refused(self, model, tmp_path, crs):
+        grid = Grid(CRS.from_epsg(32760), Affine(1000, 0, 750_000, 0, -1000, 8_200_000), 50, 200)
+        scene = ArrayScene(np.full((2, 50, 200), 100, np.uint8), grid=grid)
+        with pytest.raises(SceneError, match="antimeridian"):
+            geoseg.predict(model, scene, tmp_path / "m.tif", dst_crs=crs)
 
 
 def test_an_estimate_makes_nothing(model, scene, tmp_path):
