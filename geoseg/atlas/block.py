@@ -143,7 +143,7 @@ class _Work:
             piece = part.piece
             if mosaic is None:
                 size = (piece.rows.stop - piece.rows.start, piece.cols.stop - piece.cols.start)
-                mosaic = open_mosaic(self._recipe.mosaic, len(self._spec.legend), size)
+                mosaic = open_mosaic(self._recipe.mosaic, len(self._spec.legend), size, self._recipe.clouds)
             if part.values is not None:
                 mosaic.add(*self._seen(part, network))
                 continue
@@ -180,7 +180,8 @@ class _Work:
                     part = self._part(number, scenes, piece)
                     if part is None or part.valid is None or not (part.valid & wanted).any():
                         continue
-                    if self._recipe.mosaic == "first":
+                    # Where the first may be cloud, those below it are looked at too.
+                    if self._recipe.mosaic == "first" and not self._recipe.clouds:
                         wanted &= ~part.valid
                     yield part
                     if not wanted.any():

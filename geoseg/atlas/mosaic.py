@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from geoseg import registry
 from geoseg.errors import OptionError
+from geoseg.prediction.engine import most_probable
 
 Values = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -37,21 +38,26 @@ class Mosaic(Protocol):
         """Probabilities (classes, rows, cols), 0 where no scene is valid, and where any is (rows, cols)."""
 
 
-def open_mosaic(mode: str, classes: int, shape: tuple[int, int]) -> Mosaic:
+def open_mosaic(mode: str, classes: int, shape: tuple[int, int], clouds: tuple[int, ...] = ()) -> Mosaic:
     """An empty mosaic.
 
     Args:
         mode: "mean" for the weighted mean, "best" for the scene that is surest where it counts most, "first" for the
-            first that is valid.
+            first that is valid and no cloud.
         classes: how many.
         shape: rows and columns.
+        clouds: classes that mean cloud; the other modes go by the weights, of which they take most (`clear`).
 
     Raises:
         OptionError: no such mode.
     """
     if mode not in MODES:
         raise OptionError(f"mosaic '{mode}' is unknown; {registry.suggestion(mode, MODES)}")
-    kinds: dict[str, Callable[[Values, Flags], Mosaic]] = {"mean": _Mean, "best": _Best, "first": _First}
+    kinds: dict[str, Callable[[Values, Flags], Mosaic]] = {
+        "mean": _Mean,
+        "best": _Best,
+        "first": partial(_First, clouds),
+    }
     return kinds[mode](np.zeros((classes, *shape), np.float32), np.zeros(shape, bool))
 
 
@@ -85,18 +91,22 @@ def clear(probabilities: Values, clouds: tuple[int, ...]) -> Values:
     return np.asarray(np.maximum(1 - probabilities[list(clouds)].sum(0), np.float32(LEAST)))
 
 
-@dataclass(slots=True)
 class _First:
-    found: Values
-    valid: Flags
+    def __init__(self, clouds: tuple[int, ...], found: Values, valid: Flags) -> None:
+        self._clouds, self._found, self._valid = clouds, found, valid
+        self._cloudy = np.zeros(valid.shape, bool)
 
     def add(self, probabilities: Values, valid: Flags, weights: Values) -> None:
-        fresh = valid & ~self.valid
-        np.copyto(self.found, probabilities, where=fresh)
-        self.valid |= fresh
+        fresh = valid & ~self._valid
+        if self._clouds:
+            cloudy = np.isin(most_probable(probabilities), self._clouds)
+            fresh |= valid & self._cloudy & ~cloudy
+            np.copyto(self._cloudy, cloudy, where=fresh)
+        np.copyto(self._found, probabilities, where=fresh)
+        self._valid |= fresh
 
     def result(self) -> tuple[Values, Flags]:
-        return self.found, self.valid
+        return self._found, self._valid
 
 
 class _Best:

@@ -232,6 +232,10 @@ def test_masked_pixels_and_clouds_count_only_where_nothing_else_is(make, scenes,
     cloudy = make(region, [scenes / "a.tif", scenes / "b.tif"], "clouds", cloud_classes=["class 1", "class 2"])
     clear, _ = pixels(tmp_path / "clouds", cloudy)
     assert ((clear == 3) >= (alone == 3)).mean() > 0.9
+    first = {"mosaic": "first", "cloud_classes": ["class 1", "class 2"], "polygons": False}
+    kept, _ = pixels(tmp_path / "first", make(region, [scenes / "a.tif", scenes / "b.tif"], "first", **first))
+    other, _ = pixels(tmp_path / "other", make(region, scenes / "b.tif", "other", polygons=False))
+    assert ((kept == 3) == ((alone == 3) | (other == 3))).mean() > 0.99
 
 
 def test_a_grid_covers_all_that_the_scenes_do(first, make, scenes, tmp_path):

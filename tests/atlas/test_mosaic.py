@@ -71,6 +71,16 @@ def test_clouds_count_for_next_to_nothing():
     assert clear(probabilities, (0, 1)) == pytest.approx(np.array([[LEAST, 0.6]]))
 
 
+def test_the_first_that_is_no_cloud_counts_and_a_cloud_where_there_is_nothing_else():
+    shape, everywhere = (1, 3), np.ones((1, 3), bool)
+    mosaic = open_mosaic("first", 3, shape, clouds=(2,))
+    # Classes of three pixels in three scenes; 2 is cloud.
+    for classes in ([2, 2, 0], [2, 1, 1], [2, 0, 2]):
+        probabilities = np.eye(3, dtype=np.float32)[classes].T[:, None].copy()
+        mosaic.add(probabilities, everywhere, np.ones(shape, np.float32))
+    assert mosaic.result()[0].argmax(0).tolist() == [[2, 1, 0]]
+
+
 def test_an_unknown_mode_is_refused():
     with pytest.raises(OptionError, match="did you mean 'mean'"):
         open_mosaic("meen", 2, (1, 1))
