@@ -23,12 +23,16 @@ from geoseg.model import ModelSpec
 from geoseg.names import is_remote
 from geoseg.output import fingerprint
 from geoseg.placing import DEGREES, require_way
+from geoseg.prediction.strange import strange_values
 from geoseg.readers import require_written
 from geoseg.scene import Scene, SceneView, band_places
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 16
+
+_MOST_LOOKS = 16
+"""Scenes whose values are looked at before the work."""
 
 
 class Opener(Protocol):
@@ -187,7 +191,17 @@ def open_scenes(
         raise SceneError(f"none of the {len(wanted)} scenes can be used; the first: {first}")
     for reason in left_out.values():
         logger.warning("Left out: %s", reason)
+    _warn_of_strange_values(usable, spec)
     return Scenes(usable, left_out)
+
+
+def _warn_of_strange_values(scenes: tuple[SceneRef, ...], spec: ModelSpec) -> None:
+    """Say once of the first scenes that are here whether their values are nothing like those that the model knows."""
+    here = [ref for ref in scenes if not any(map(is_remote, ref.opener.files))][:_MOST_LOOKS]
+    told = [found for ref in here if (found := strange_values(ref.open(), ref.places, spec))]
+    if told:
+        alike = f" So are {len(told) - 1} more of the first {len(here)} scenes." if len(told) > 1 else ""
+        logger.warning("%s%s", told[0], alike)
 
 
 def _looked_at(

@@ -22,7 +22,14 @@ _PLACES = ((1, 1), (0, 0), (2, 2), (0, 2), (2, 0))
 
 
 def warn_of_strange_values(scene: Scene, places: Sequence[int], spec: ModelSpec) -> None:
-    """Say which band lies, by its median, beyond what the network can tell apart.
+    """Say which band lies, by its median, beyond what the network can tell apart; see `strange_values`."""
+    found = strange_values(scene, places, spec)
+    if found:
+        logger.warning("%s", found)
+
+
+def strange_values(scene: Scene, places: Sequence[int], spec: ModelSpec) -> str:
+    """Which band lies, by its median, beyond what the network can tell apart, in a sentence; empty for none.
 
     A few small windows are looked at. One that cannot be read is not told here: whoever maps the scene does.
 
@@ -33,19 +40,18 @@ def warn_of_strange_values(scene: Scene, places: Sequence[int], spec: ModelSpec)
     """
     looked = [values for values in _looks(scene) if values.size]
     if not looked:
-        return
+        return ""
     medians = np.median(np.concatenate(looked, axis=1).astype(np.float64), axis=1)[list(places)]
     mean, std = np.array(spec.statistics.mean), np.array(spec.statistics.std)
     strange = np.abs(medians - mean) > LIMIT * std
     if not strange.any():
-        return
+        return ""
     first = int(np.flatnonzero(strange)[0])
     others = f", and {strange.sum() - 1} other bands are as strange" if strange.sum() > 1 else ""
-    logger.warning(
-        "%s: the values of band %s are about %.4g, and the model knows %.4g, give or take %.4g%s; is it in other "
-        "units, or saturated?",
-        scene.name, scene.bands[places[first]], medians[first], mean[first], std[first], others,
-    )  # fmt: skip
+    return (
+        f"{scene.name}: the values of band {scene.bands[places[first]]} are about {medians[first]:.4g}, and the model "
+        f"knows {mean[first]:.4g}, give or take {std[first]:.4g}{others}; is it in other units, or saturated?"
+    )
 
 
 def _looks(scene: Scene) -> Iterator[npt.NDArray[np.generic]]:

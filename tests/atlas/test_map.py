@@ -13,6 +13,8 @@ from affine import Affine
 from atlas.conftest import SMALL, pixels, rectangles, scene
 
 import geoseg
+from geoseg.atlas.scenes import open_scenes
+from geoseg.atlas.sources import find_candidates
 from geoseg.errors import (
     BandMismatchError,
     ClusterError,
@@ -22,6 +24,7 @@ from geoseg.errors import (
     RegionError,
     SceneError,
 )
+from geoseg.model import read_spec
 
 
 @pytest.fixture
@@ -236,6 +239,24 @@ def test_masked_pixels_and_clouds_count_only_where_nothing_else_is(make, scenes,
     kept, _ = pixels(tmp_path / "first", make(region, [scenes / "a.tif", scenes / "b.tif"], "first", **first))
     other, _ = pixels(tmp_path / "other", make(region, scenes / "b.tif", "other", polygons=False))
     assert ((kept == 3) == ((alone == 3) | (other == 3))).mean() > 0.99
+
+
+def test_scenes_in_other_units_are_told_of_once(model_file, scenes, tmp_path, caplog):
+    def told(paths):
+        caplog.clear()
+        candidates = find_candidates(paths, assets=None, regions=None)
+        open_scenes(candidates, read_spec(model_file), "the model", bands=None, mask=None, near=None)
+        return [text for text in caplog.messages if "other units" in text]
+
+    assert not told(scenes)
+    for name in "ab":
+        with rasterio.open(scenes / f"{name}.tif") as source:
+            values, profile = source.read().astype(np.uint16) * 100, source.profile
+        with rasterio.open(tmp_path / f"{name}.tif", "w", **profile | {"dtype": "uint16"}) as target:
+            target.write(values)
+    (text,) = told([tmp_path / "a.tif", tmp_path / "b.tif", scenes / "c.tif"])
+    assert text.startswith(f"{tmp_path / 'a.tif'}: the values of band band_1 are about")
+    assert text.endswith("So are 1 more of the first 3 scenes.")
 
 
 def test_a_grid_covers_all_that_the_scenes_do(first, make, scenes, tmp_path):
