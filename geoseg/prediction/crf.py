@@ -106,7 +106,11 @@ def _line(options: CrfOptions, like: Tensor) -> Tensor:
 def _smooth(maps: Tensor, line: Tensor, options: CrfOptions) -> Tensor:
     """Sums of the neighbours' values (n, H, W), weighted by their nearness; a pixel is no neighbour of its own."""
     around = options.radius * options.dilation
-    down = F.conv2d(maps[:, None], line[None, None, :, None], padding=(around, 0), dilation=options.dilation)
-    both = F.conv2d(down, line[None, None, None], padding=(0, around), dilation=options.dilation)
-    # Rounding may leave less than nothing where there is no neighbour.
-    return (both[:, 0] - maps).clamp_min(0)
+    # All of other rows, and of the own row all others: a sum with itself less itself would round far neighbours away.
+    others = line.clone()
+    others[options.radius] = 0
+    one = maps[:, None]
+    down = F.conv2d(one, others[None, None, :, None], padding=(around, 0), dilation=options.dilation)
+    rows = F.conv2d(down, line[None, None, None], padding=(0, around), dilation=options.dilation)
+    own = F.conv2d(one, others[None, None, None], padding=(0, around), dilation=options.dilation)
+    return (rows + own)[:, 0]

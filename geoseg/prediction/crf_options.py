@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any
 
 from geoseg import registry
 from geoseg.errors import OptionError
+
+LARGEST = 1_000_000
+"""Of a weight or a deviation, which is no less than one over it: its square and its quotients fit single precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,11 @@ class CrfOptions:
             if count < 1:
                 raise OptionError(f"{name} of the CRF is {count}; it must be 1 or more")
         for name, weight in (("appearance", self.appearance), ("smoothness", self.smoothness)):
-            if not 0 <= weight < math.inf:
-                raise OptionError(f"{name} of the CRF is {weight}; it must be 0 or more")
+            if not 0 <= weight <= LARGEST:
+                raise OptionError(f"{name} of the CRF is {weight}; it must be from 0 to {LARGEST:.0f}")
         for name, sigma in (("nearness", self.nearness), ("likeness", self.likeness), ("spread", self.spread)):
-            if not 0 < sigma < math.inf:
-                raise OptionError(f"{name} of the CRF is {sigma}; it must be more than 0")
+            if not 1 / LARGEST <= sigma <= LARGEST:
+                raise OptionError(f"{name} of the CRF is {sigma}; it must be from {1 / LARGEST:f} to {LARGEST:.0f}")
 
     @classmethod
     def parse(cls, text: str) -> CrfOptions:

@@ -47,6 +47,14 @@ def test_tiled_equals_whole_in_single_precision():
     assert (tiled(*parts, OPTIONS, 32, OPTIONS.halo) - refine(*parts, OPTIONS)).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("spread", [0.15, 0.17, 0.2])
+def test_neighbours_that_hardly_count_are_counted_in_single_precision(spread):
+    options = CrfOptions(appearance=0, spread=spread)
+    exact = problem(holes=False)
+    single = (exact[0].float(), exact[1].float(), exact[2])
+    assert (refine(*single, options) - refine(*exact, options)).abs().max() < 1e-5
+
+
 def test_no_less_than_the_halo_is_enough():
     """A change of one pixel is felt as far as the halo, and no further."""
     flat = torch.full((2, 1, 80), 0.5, dtype=torch.float64)
@@ -206,7 +214,8 @@ class TestBadInput:
     @pytest.mark.parametrize(
         "wrong",
         [{"iterations": 0}, {"radius": 0}, {"dilation": 0}, {"likeness": 0.0}, {"appearance": -1.0},
-         {"spread": float("nan")}, {"smoothness": float("inf")}],
+         {"spread": float("nan")}, {"smoothness": float("inf")}, {"appearance": 1e30}, {"likeness": 1e-30},
+         {"nearness": 1e-200}, {"spread": 1e-30}],
     )  # fmt: skip
     def test_options_that_cannot_be(self, wrong):
         with pytest.raises(OptionError, match=next(iter(wrong))):
