@@ -19,6 +19,7 @@ import shapely
 from pyproj.exceptions import ProjError
 from rasterio.errors import CRSError
 
+from geoseg.antimeridian import unwrapped, wrapped
 from geoseg.errors import GeosegError
 from geoseg.grid import METRES_PER_DEGREE
 from geoseg.raster import GDAL_ERRORS
@@ -88,7 +89,24 @@ def moved(shapes: Shapes, crs: HasWkt, name: str | Path, error: type[GeosegError
         if shapes.crs.equals(pyproj.CRS.from_user_input(crs.to_wkt()), ignore_axis_order=True):
             return shapes
         dense = _with_corners(shapes.geometry)
-        return (shapes.set_geometry(dense) if shapes.ndim == 2 else dense).to_crs(crs.to_wkt())
+        found = (shapes.set_geometry(dense) if shapes.ndim == 2 else dense).to_crs(crs.to_wkt())
+    if not found.crs.is_geographic or shapes.crs.is_geographic:
+        return found
+    cut = _cut_at_antimeridian(found.geometry)
+    return found.set_geometry(cut) if found.ndim == 2 else cut
+
+
+def _cut_at_antimeridian(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
+    """Polygons that came to degrees, those across the antimeridian in two parts: their points jump there."""
+    bounds = shapely.bounds(shapes.to_numpy())
+    with np.errstate(invalid="ignore"):
+        wide = (bounds[:, 2] - bounds[:, 0] > 180) & np.isfinite(bounds).all(1)
+    wide &= shapely.get_dimensions(shapes.to_numpy()) == 2
+    if not wide.any():
+        return shapes
+    cut = shapes.to_numpy().copy()
+    cut[wide] = [wrapped(unwrapped(shape)) for shape in cut[wide]]
+    return type(shapes)(cut, index=shapes.index, crs=shapes.crs)
 
 
 def _with_corners(shapes: gpd.GeoSeries) -> gpd.GeoSeries:

@@ -18,7 +18,7 @@ LAYERS = (
     ("surroundings", "drivers"),
     ("disk",),
     ("output", "limits"),
-    ("legend", "raster", "device", "geopackages", "parquet"),
+    ("legend", "raster", "device", "geopackages", "parquet", "antimeridian"),
     ("placing", "pixels"),
     ("scene", "confusion", "reliability", "vector", "statistics", "class_raster", "connected", "shares"),
     ("readers", "writers", "models", "losses", "labels", "sample_data", "named_regions"),

@@ -17,6 +17,7 @@ from rasterio.warp import transform as warp_points
 from rasterio.windows import Window
 
 from geoseg import progress
+from geoseg.antimeridian import turned_onto
 from geoseg.assessment.matching import STRANGER
 from geoseg.assessment.preview import LONGEST, Preview
 from geoseg.assessment.sight import Sight, Tally
@@ -65,7 +66,8 @@ class Regions:
             has, lacks = ("regions", "map") if grid.crs is None else ("map", "regions")
             raise LabelError(f"{name}: the {has} have a CRS and the {lacks} none; assign the missing one first")
         shapes = (frame if grid.crs is None else moved(frame, grid.crs, name, LabelError)).geometry.to_numpy()
-        return cls(name, shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))])
+        shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
+        return cls(name, turned_onto(shapes, grid)[0])
 
     def inside(self, grid: Grid) -> npt.NDArray[np.bool_]:
         """(rows, cols) True for pixels whose centre is in a polygon."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import geopandas as gpd
 
 from geoseg import progress
+from geoseg.antimeridian import wrapped
 from geoseg.atlas.engine import Engine, Job
-from geoseg.atlas.globe import wrapped
 from geoseg.atlas.plan import Planner, RegionJob, RegionPlan
 from geoseg.atlas.regions import Region
 from geoseg.atlas.state import DONE, FAILED, NO_DATA, NO_SCENE, REGIONS, RUNNING, WAITING, Outcome, Table, earlier

@@ -11,6 +11,7 @@ import shapely
 import shapely.affinity
 from rasterio.crs import CRS
 
+from geoseg.antimeridian import POLE, together, unwrapped, wrapped
 from geoseg.grid import METRES_PER_DEGREE
 
 STEP = 0.01
@@ -19,64 +20,7 @@ STEP = 0.01
 _RADIUS = 6.37e6
 """Metres of the Earth."""
 
-_POLE = 90 - 1e-9
-"""Degrees of latitude from which on a point is a pole: a tenth of a millimetre."""
-
 _DEGREES = pyproj.CRS("EPSG:4326")
-
-
-def unwrapped(geometry: shapely.Geometry) -> shapely.Geometry:
-    """A polygon in degrees in one piece: what is narrower across the antimeridian than around the globe lies there.
-
-    Parts are moved whole, for one may lie across Greenwich. Only a part with a side of more than half a turn is moved
-    point by point: it was drawn across the antimeridian without a cut.
-
-    >>> unwrapped(shapely.MultiPolygon([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179, 1)])).bounds
-    (179.0, 0.0, 181.0, 1.0)
-    """
-    if _width(geometry) <= 180:
-        return geometry
-    return _together([_turned(part) if _is_uncut(part) else part for part in shapely.get_parts(geometry)])
-
-
-def _is_uncut(part: shapely.Geometry) -> bool:
-    """True when a side goes the long way round and so means the short one; along a pole or once around it does not."""
-    for points in map(shapely.get_coordinates, shapely.get_rings(part)):
-        way = np.abs(np.diff(points[:, 0]))
-        along_pole = np.abs(points[1:, 1] + points[:-1, 1]) >= 2 * _POLE
-        if ((way > 180) & (way < 360) & ~along_pole).any():
-            return True
-    return False
-
-
-def _together(parts: list[shapely.Geometry]) -> shapely.Geometry:
-    """Parts as one polygon, those of the western half of the globe beyond 180 degrees where that is narrower."""
-    whole = shapely.multipolygons([polygon for part in parts for polygon in shapely.get_parts(part)])
-    moved = shapely.union_all([_turned(part) if part.bounds[2] <= 0 else part for part in parts])
-    if _width(moved) < _width(whole):
-        return moved
-    return whole if len(whole.geoms) > 1 else whole.geoms[0]
-
-
-def _width(geometry: shapely.Geometry) -> float:
-    west, _, east, _ = geometry.bounds
-    return float(east - west)
-
-
-def _turned(geometry: shapely.Geometry) -> shapely.Geometry:
-    """The same with its negative longitudes beyond 180."""
-    return shapely.transform(geometry, lambda points: points + np.outer(points[:, 0] < 0, (360, 0)))
-
-
-def wrapped(geometry: shapely.Geometry) -> shapely.Geometry:
-    """The inverse: longitudes from -180 to 180, cut at the antimeridian as RFC 7946 asks."""
-    if geometry.bounds[2] <= 180:
-        return geometry
-    parts = [shapely.intersection(geometry, shapely.box(-180, -90, 180, 90))]
-    beyond = shapely.intersection(geometry, shapely.box(180, -90, 540, 90))
-    parts.append(shapely.transform(beyond, lambda points: points - [360, 0]))
-    flat = [part for piece in parts for part in shapely.get_parts(piece) if part.area > 0]
-    return shapely.MultiPolygon(flat) if len(flat) > 1 else flat[0]
 
 
 def lonlat_boxes(geometry: shapely.Geometry) -> list[tuple[float, float, float, float]]:
@@ -96,10 +40,10 @@ def in_degrees(geometry: shapely.Geometry, crs: CRS | pyproj.CRS) -> shapely.Geo
     moved = _moved(geometry, own, _DEGREES)
     west, south, east, north = moved.bounds
     # Whatever lies around a pole is wide in degrees.
-    is_plain = east - west <= 180 and max(-south, north) < _POLE
+    is_plain = east - west <= 180 and max(-south, north) < POLE
     if is_plain or own.is_geographic or not np.isfinite(moved.bounds).all():
         return unwrapped(moved)
-    return _together([_whole(part) for part in shapely.get_parts(moved)])
+    return together([_whole(part) for part in shapely.get_parts(moved)])
 
 
 def _whole(polygon: shapely.Polygon) -> shapely.Geometry:
@@ -130,7 +74,7 @@ def _ring(points: npt.NDArray[np.float64]) -> shapely.Geometry:
 
 def _seen_from_poles(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """A pole, which has no longitude, as two points: with that of the point before it and of the one after."""
-    poles = np.abs(points[:, 1]) >= _POLE
+    poles = np.abs(points[:, 1]) >= POLE
     before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
     twice = np.repeat(points, 1 + poles, axis=0)
     places = np.flatnonzero(poles) + np.arange(poles.sum())

@@ -13,7 +13,7 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geoseg.atlas.globe import wrapped
+from geoseg.antimeridian import wrapped
 from geoseg.atlas.lattice import Lattice, Lattices, laid
 from geoseg.atlas.regions import Region
 from geoseg.atlas.scenes import Cover, SceneRef, without_outline

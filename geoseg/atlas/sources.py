@@ -14,7 +14,8 @@ import pandas as pd
 import pyproj
 import shapely
 
-from geoseg.atlas.globe import in_degrees, unwrapped
+from geoseg.antimeridian import unwrapped
+from geoseg.atlas.globe import in_degrees
 from geoseg.atlas.scenes import Candidate
 from geoseg.atlas.search import PREFIX, search
 from geoseg.documents import UNSOUND, parse_json

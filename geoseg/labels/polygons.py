@@ -15,6 +15,7 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.features import rasterize
 
+from geoseg.antimeridian import goes_on, turned_onto
 from geoseg.errors import LabelError
 from geoseg.grid import Grid
 from geoseg.labels.columns import classes_of
@@ -69,7 +70,7 @@ class PolygonLabels:
     numbered: bool = False
     on_conflict: str = LATER
     background: int | None = None
-    _placed: dict[CRS | None, _Placed] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _placed: dict[tuple[CRS | None, bool], _Placed] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         own = (self.path, self.legend, self.shapes, self.indices, self.numbered, self.on_conflict, self.background)
@@ -81,7 +82,7 @@ class PolygonLabels:
         Raises:
             LabelError: one of the two has a CRS and the other has none, or there is no way between them.
         """
-        shapes, indices = self._in_crs(grid.crs).near(grid)
+        shapes, indices = self._over(grid).near(grid)
         drawn = _drawn(shapes, indices.tolist(), grid)
         disputed = None if self.on_conflict == LATER else _disputed(shapes, indices, grid)
         if self.background is not None:
@@ -90,9 +91,10 @@ class PolygonLabels:
             drawn[disputed] = IGNORE
         return drawn
 
-    def _in_crs(self, crs: CRS | None) -> _Placed:
+    def _over(self, grid: Grid) -> _Placed:
         """The shapes in the CRS of a scene; moved there when first asked for."""
-        if crs not in self._placed:
+        crs, beyond = grid.crs, goes_on(grid)
+        if (crs, beyond) not in self._placed:
             if (crs is None) != (self.shapes.crs is None):
                 has, lacks = ("scene", "labels") if self.shapes.crs is None else ("labels", "scene")
                 raise LabelError(
@@ -106,9 +108,10 @@ class PolygonLabels:
                 logger.warning(
                     "%s: %d labels lie beyond the scene's projection and are left out", self.path, lost.sum()
                 )
-            shapes, rows = _in_pieces(np.where(lost, shapely.Polygon(), shapes))
-            self._placed[crs] = _Placed(shapely.STRtree(shapes), self.indices[rows])
-        return self._placed[crs]
+            shapes, rows = turned_onto(np.where(lost, shapely.Polygon(), shapes), grid)
+            shapes, places = _in_pieces(shapes)
+            self._placed[crs, beyond] = _Placed(shapely.STRtree(shapes), self.indices[rows[places]])
+        return self._placed[crs, beyond]
 
 
 def polygon_labels(

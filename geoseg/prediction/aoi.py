@@ -13,6 +13,7 @@ import shapely
 from rasterio.features import geometry_mask
 from rasterio.windows import Window
 
+from geoseg.antimeridian import turned_onto
 from geoseg.errors import OptionError
 from geoseg.grid import Grid
 from geoseg.placing import moved
@@ -61,7 +62,7 @@ def clipped(scene: Scene, area: str | Path) -> ClippedScene:
     if not kinds.any():
         raise OptionError(f"{area}: holds no polygons; give the area to map as polygons")
     shapes = _in_crs(frame.geometry[kinds], scene, area)
-    tree = shapely.STRtree(shapely.make_valid(shapes.to_numpy()))
+    tree = shapely.STRtree(shapely.make_valid(turned_onto(shapes.to_numpy(), scene.grid)[0]))
     if not len(tree.query(shapely.box(*scene.grid.bounds))):
         raise OptionError(f"{area}: its polygons do not touch {scene.name}; check the place and the CRS of both")
     return ClippedScene(scene, tree)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from conftest import UTM
-from geoseg.atlas.globe import in_degrees, lonlat_boxes, placed, unwrapped, utm_zone, wrapped
+from geoseg.antimeridian import unwrapped, wrapped
+from geoseg.atlas.globe import in_degrees, lonlat_boxes, placed, utm_zone
 from geoseg.atlas.lattice import Lattice, laid
 from geoseg.atlas.regions import Region, Size, grid_regions, read_regions, slugs, span_of
 from geoseg.errors import OptionError, RegionError
