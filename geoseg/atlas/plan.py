@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 import shapely
+import shapely.affinity
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geoseg.antimeridian import wrapped
+from geoseg.antimeridian import goes_on, wrapped
 from geoseg.atlas.lattice import Lattice, Lattices, laid
 from geoseg.atlas.regions import Region
 from geoseg.atlas.scenes import Cover, SceneRef, without_outline
 from geoseg.atlas.state import REGIONS, work_of
 from geoseg.atlas.tasks import OUTLINE, BlockResult, BlockTask, FinishTask, Place, Recipe
-from geoseg.errors import OptionError
+from geoseg.errors import OptionError, RegionError
 from geoseg.grid import Grid
 from geoseg.readers import pixel_places
 
@@ -74,7 +75,7 @@ class Planner:
         """Plan a region.
 
         Raises:
-            RegionError: it has no place in the CRS of the maps.
+            RegionError: it has no place in the CRS of the maps, or a scene over it has another one there.
             OptionError: it has more pixels than anybody means.
         """
         near = self.cover.over(region.outline)
@@ -91,6 +92,12 @@ class Planner:
             )
         shapely.prepare(shape)
         scenes = tuple(without_outline(ref) for ref in near if _meets(ref.grid, lattice, shape))
+        beyond = [] if not crs.is_geographic else [ref for ref in near if _meets_beyond(ref.grid, lattice, shape)]
+        if beyond:
+            raise RegionError(
+                f"{beyond[0].name}: has longitudes beyond 180, and the region '{region.name}' lies there from -180 on; "
+                f"in {crs.to_string()} these are two places, so give --crs utm, or a CRS that is whole there"
+            )
         return RegionPlan(region, lattice, shape, window, scenes, self._key(lattice, shape, scenes))
 
     def _key(self, lattice: Lattice, shape: shapely.Geometry, scenes: tuple[SceneRef, ...]) -> str:
@@ -110,6 +117,11 @@ def _meets(grid: Grid, lattice: Lattice, shape: shapely.Geometry) -> bool:
     left, right = t.c + t.a * np.array([cols.min() - 1, cols.max() + 1])
     top, bottom = t.f + t.e * np.array([rows.min() - 1, rows.max() + 1])
     return bool(shapely.intersects(shape, shapely.box(left, bottom, right, top)))
+
+
+def _meets_beyond(grid: Grid, lattice: Lattice, shape: shapely.Geometry) -> bool:
+    """True when a scene in degrees and a polygon share ground, and are a whole turn apart."""
+    return goes_on(grid) and any(_meets(grid, lattice, shapely.affinity.translate(shape, by)) for by in (-360, 360))
 
 
 @dataclass(slots=True)

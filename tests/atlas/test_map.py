@@ -92,6 +92,18 @@ def test_regions_beside_and_around_a_pole_find_the_scene_that_lies_over_it(make,
             assert (dataset.read(1) > 0).sum() == pytest.approx(pixels_, rel=0.05)
 
 
+def test_a_region_on_the_far_side_of_the_antimeridian_is_mapped_or_refused(make, tmp_path):
+    place = Affine(0.01, 0, 179, 0, -0.01, -16)
+    path = scene(tmp_path / "scene.tif", 0, 0, 60, 200, crs="EPSG:4326", transform=place)
+    frame = gpd.GeoDataFrame({"name": ["far"]}, geometry=[shapely.box(-179.6, -16.5, -179.3, -16.2)], crs="EPSG:4326")
+    frame.to_file(tmp_path / "far.gpkg")
+    with pytest.raises(RegionError, match="beyond 180"):
+        make(tmp_path / "far.gpkg", path, polygons=False)
+    outcomes = make(tmp_path / "far.gpkg", path, "metres", crs="utm", resolution=1100.0, polygons=False)
+    with rasterio.open(tmp_path / "metres" / outcomes["map"][0]) as dataset:
+        assert (dataset.read(1) > 0).mean() > 0.8
+
+
 def test_what_is_done_is_not_done_again(own, make, quarters, scenes, tmp_path):
     atlas, before = own
     times = {path: path.stat().st_mtime_ns for path in (atlas / "regions").glob("*/*")}
