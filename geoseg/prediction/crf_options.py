@@ -8,6 +8,9 @@ from typing import Any
 from geoseg import registry
 from geoseg.errors import OptionError
 
+SIDES = (512, 256, 128, 64, 32)
+"""Pixels of a side that may be refined at a time, halo not counted; the result is the same."""
+
 LARGEST = 1_000_000
 """Of a weight or a deviation, which is no less than one over it: its square and its quotients fit single precision."""
 
@@ -62,6 +65,30 @@ class CrfOptions:
     def halo(self) -> int:
         """Pixels to one side that a result depends on: r * d * T."""
         return self.radius * self.dilation * self.iterations
+
+    def side(self, shape: tuple[int, int], bands: int, classes: int, memory: int) -> int:
+        """Pixels of a side to refine at a time, as many as fit into the memory.
+
+        Args:
+            shape: rows and columns of the scene.
+            bands: of the model.
+            classes: of the model.
+            memory: bytes that it may take.
+
+        Raises:
+            OptionError: even the fewest do not fit.
+        """
+        # Half of the neighbours have a map of their kernel; the rest was measured.
+        maps = 3 * bands + 20 * classes + (2 * self.radius * (self.radius + 1) if self.appearance else 0)
+        for side in SIDES:
+            rows, cols = (min(side + 2 * self.halo, length) for length in shape)
+            needed = 4 * rows * cols * maps
+            if needed <= memory:
+                return side
+        raise OptionError(
+            f"the CRF takes {needed / 1e9:.1f} GB at a time, and {max(memory, 0) / 1e9:.1f} GB are left for it; give a "
+            "smaller radius or dilation, or fewer iterations, with --crf-options, or more with --memory"
+        )
 
 
 def _number(name: str, text: str, kind: Any) -> Any:

@@ -158,7 +158,9 @@ def predict_all(
 def _estimate(asked: Asked, ready: Prepared) -> Estimate:
     outputs, settings = asked.outputs, asked.settings
     further = bool(outputs.further)
-    found = estimate(str(outputs.classes), ready.job, network_of(ready), ready.runtime.name, further, settings.crf)
+    found = estimate(
+        str(outputs.classes), ready.job, network_of(ready), ready.runtime.name, further, settings.crf, ready.refined
+    )
     return replace(found, seconds=found.seconds / settings.devices, memory=found.memory * settings.devices)
 
 
@@ -210,7 +212,7 @@ def _refined(workspace: Workspace, ready: Prepared, crf: CrfOptions, store: Stor
     refined = open_store(ready, workspace.scratch("refined"), keep)
     grid = ready.job.scene.grid
     with progress.bar("Smoothing", grid.height * grid.width / 1e6, "MP") as bar, timing.of("network"):
-        smooth(store, refined, ready.job, crf, choose_device(ready.settings.device), bar)
+        smooth(store, refined, ready.job, crf, ready.refined, choose_device(ready.settings.device), bar)
     return refined
 
 

@@ -115,6 +115,7 @@ class Prepared:
         largest: side of the largest window that fits into the memory, in pixels.
         mean: of the scene (C,), where the network takes it.
         sources: the files that are read, as they were before; none where they are open already.
+        refined: side in pixels of what a CRF smooths at a time, 0 without one.
     """
 
     job: Job
@@ -125,6 +126,7 @@ class Prepared:
     largest: int
     mean: npt.NDArray[np.float64] | None = None
     sources: tuple[Stamp, ...] = ()
+    refined: int = 0
 
     @property
     def given(self) -> Given:
@@ -176,13 +178,15 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
         further = {"further": bool(outputs.further), "version": __version__}
         key = digest(named | chosen | {"asked": asdict(settings) | how | dict(reading) | further}, sources)
     begun = given.layout if given else _noted(unfinished(outputs.classes, key, WINDOWS), opened.grid, spec.stride)
-    job, largest = _job(opened, places, runtime, settings, begun)
+    memory = for_windows(settings.memory, settings.devices, runtime.room())
+    job, largest = _job(opened, places, runtime, memory, begun, settings)
+    refined = settings.crf.side(opened.grid.shape, len(places), len(spec.legend), memory) if settings.crf else 0
     mean = None
     if context == "scene":
         mean = _mean(model, job, settings) if given is None else given.mean
         runtime = _with_mean(model, mean, settings)
     tags = named | {"options": _windows(job.layout) | chosen}
-    return Prepared(job, runtime, settings, tags, key, largest, mean, sources)
+    return Prepared(job, runtime, settings, tags, key, largest, mean, sources, refined)
 
 
 def note_windows(path: Path, layout: WindowLayout) -> None:
@@ -268,11 +272,15 @@ def _loaded(model: str | Path | Model) -> Model:
 
 
 def _job(
-    scene: Scene, places: tuple[int, ...], runtime: Runtime, settings: Settings, begun: WindowLayout | None
+    scene: Scene,
+    places: tuple[int, ...],
+    runtime: Runtime,
+    memory: int,
+    begun: WindowLayout | None,
+    settings: Settings,
 ) -> tuple[Job, int]:
     """The windows of a scene, those that were begun with where there are any; and the largest that would fit."""
     spec = runtime.spec
-    memory = for_windows(settings.memory, settings.devices, runtime.room())
     beside = 4 * (COPIES * len(scene.bands) + 2 * len(spec.legend))
 
     def cost(height: int, width: int) -> int:

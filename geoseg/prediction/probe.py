@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 from geoseg.prediction.budget import peak_memory
@@ -13,7 +14,9 @@ WINDOWS = 5
 """Windows that are tried, spread over the scene, after one that is not counted."""
 
 
-def estimate(output: str, job: Job, network: Network, runtime: str, keeps: bool, crf: CrfOptions | None) -> Estimate:
+def estimate(
+    output: str, job: Job, network: Network, runtime: str, keeps: bool, crf: CrfOptions | None, side: int = 0
+) -> Estimate:
     """Do some windows of a map, and say what all of them would take.
 
     Args:
@@ -23,6 +26,7 @@ def estimate(output: str, job: Job, network: Network, runtime: str, keeps: bool,
         runtime: its name.
         keeps: probabilities are kept on disk meanwhile.
         crf: how the map is smoothed after, if it is.
+        side: pixels that are smoothed at a time.
     """
     pieces = list(job.layout.pieces())
     count = min(WINDOWS, len(pieces))
@@ -31,7 +35,7 @@ def estimate(output: str, job: Job, network: Network, runtime: str, keeps: bool,
     for number, seen in enumerate(read(job, [chosen[0], *chosen])):
         if number == 1:
             start = time.monotonic()
-        _try(seen, network, crf)
+        _try(seen, network, crf, side)
     seconds = (time.monotonic() - start) / count * len(pieces)
     grid = job.scene.grid
     pixels = grid.height * grid.width
@@ -43,7 +47,7 @@ def estimate(output: str, job: Job, network: Network, runtime: str, keeps: bool,
     )
 
 
-def _try(seen: Seen, network: Network, crf: CrfOptions | None) -> None:
+def _try(seen: Seen, network: Network, crf: CrfOptions | None, side: int) -> None:
     if seen.values is None:
         return
     if crf is None:
@@ -55,6 +59,10 @@ def _try(seen: Seen, network: Network, crf: CrfOptions | None) -> None:
 
     found = network.probabilities(seen.values[None])[0]
     kept = seen.piece.within(found.shape), seen.piece.within(seen.values.shape)
+    probabilities, image, valid = (
+        torch.from_numpy(part) for part in (found[:, *kept[0]], seen.values[:, *kept[1]], seen.valid)
+    )
     with torch.inference_mode():
-        probabilities = torch.from_numpy(found[:, *kept[0]])
-        refine(probabilities, torch.from_numpy(seen.values[:, *kept[1]]), torch.from_numpy(seen.valid), crf)
+        for top, left in itertools.product(*(range(0, length, side) for length in valid.shape)):
+            part = slice(top, top + side), slice(left, left + side)
+            refine(probabilities[:, *part], image[:, *part], valid[part], crf)

@@ -14,11 +14,10 @@ from geoseg.prediction.store import Block, Store
 from geoseg.prediction.windows import read_window
 from geoseg.progress import Bar
 
-SIDE = 512
-"""Pixels that are refined at a time, halo not counted."""
 
-
-def smooth(stitched: Store, refined: Store, job: Job, crf: CrfOptions, device: torch.device, bar: Bar) -> None:
+def smooth(
+    stitched: Store, refined: Store, job: Job, crf: CrfOptions, side: int, device: torch.device, bar: Bar
+) -> None:
     """Refine what of a map is not refined yet.
 
     Args:
@@ -26,17 +25,18 @@ def smooth(stitched: Store, refined: Store, job: Job, crf: CrfOptions, device: t
         refined: where the refined map is kept; what is complete in it stays.
         job: the scene, whose bands say where edges are.
         crf: how to smooth.
+        side: pixels that are refined at a time, halo not counted.
         device: where to do it.
         bar: counts megapixels.
     """
     height, width = job.scene.grid.shape
     bar.advance(refined.done * width / 1e6)
-    for top in range(refined.done, height, SIDE):
-        for left in range(0, width, SIDE):
-            rows, cols = slice(top, min(top + SIDE, height)), slice(left, min(left + SIDE, width))
+    for top in range(refined.done, height, side):
+        for left in range(0, width, side):
+            rows, cols = slice(top, min(top + side, height)), slice(left, min(left + side, width))
             refined.put(_refined(stitched, job, crf, device, rows, cols))
             bar.advance((rows.stop - rows.start) * (cols.stop - cols.start) / 1e6)
-        refined.note(min(top + SIDE, height))
+        refined.note(min(top + side, height))
 
 
 def _refined(stitched: Store, job: Job, crf: CrfOptions, device: torch.device, rows: slice, cols: slice) -> Block:

@@ -184,6 +184,15 @@ def test_options_as_they_are_typed():
     assert CrfOptions.parse("radius=3, likeness=0.3") == CrfOptions(radius=3, likeness=0.3)
 
 
+def test_as_much_is_smoothed_at_a_time_as_the_memory_holds():
+    wide = CrfOptions(radius=20)
+    assert CrfOptions().side((5000, 5000), 4, 5, 1_000_000_000) == 512
+    assert wide.side((5000, 5000), 4, 5, 1_000_000_000) == 256
+    assert wide.side((100, 100), 4, 5, 1_000_000_000) == 512
+    with pytest.raises(OptionError, match="smaller radius"):
+        CrfOptions(radius=60).side((5000, 5000), 4, 5, 1_000_000_000)
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("text", "says"),

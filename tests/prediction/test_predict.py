@@ -116,7 +116,7 @@ def test_the_crf_of_windows_is_that_of_the_whole(local_model, write_scene, tmp_p
     scene, crf = write_scene(values, nodata=-99), CrfOptions(iterations=3, radius=3, dilation=2)
     found = {}
     for side in (40, 512):
-        monkeypatch.setattr("geoseg.prediction.smooth.SIDE", side)
+        monkeypatch.setattr("geoseg.prediction.crf_options.SIDES", (side,))
         geoseg.predict(local_model, scene, tmp_path / f"{side}.tif", crf=crf, window=10_000)
         with rasterio.open(tmp_path / f"{side}.tif") as mapped:
             found[side] = mapped.read(1)
