@@ -135,7 +135,7 @@ def plan(grid: Grid, spec: ModelSpec, request: Request, cost: Callable[[int, int
     if request.blend not in BLENDS:
         raise OptionError(f"blend is '{request.blend}'; it must be {', '.join(BLENDS[:-1])} or {BLENDS[-1]}")
     fits = largest_window(spec.stride, request.memory, cost)
-    window = request.window or fits
+    window = fits if request.window is None else request.window
     margin = round_up(_margin(spec, request.margin, window), spec.stride)
     fade = margin if _fades(spec, margin, request.blend) else 0
     least = 2 * margin + spec.stride

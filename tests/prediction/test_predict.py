@@ -211,6 +211,7 @@ class TestMargins:
         for wrong, words in (
             ({"window": 256, "margin": "exact"}, "no margin is exact"),
             ({"window": 100, "margin": 64}, "--window 136"),
+            ({"window": 0, "margin": 64}, "a window of 0 pixels"),
             ({"window": 256, "margin": "wide"}, "auto, exact"),
             ({"window": 256, "blend": "soft"}, "auto, none or hann"),
             ({"memory": 10_000, "margin": 64}, "--memory"),
