@@ -29,6 +29,13 @@ _HALF_WORLD = 2e7
 _MOST_PIXELS = 4_000_000
 """Source pixels that are read at a time; where a finer scene is shrunk, more would be needed for one window."""
 
+_STRIP = 128
+"""Columns that are placed together in another CRS.
+
+GDAL places the ends of a row, and the rest in between as it comes, up to an eighth of a pixel: in rows with other ends
+the same pixels would lie elsewhere.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class RegriddedScene(SceneView):
@@ -49,14 +56,25 @@ class RegriddedScene(SceneView):
     def read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels of a window inside the grid; see `Scene.read`."""
         require_inside(window, self.grid, self.name)
-        target = self.grid.crop(window)
+        whole = self._in_whole_strips(window)
+        target = self.grid.crop(whole)
         values = np.zeros((len(self.bands), *target.shape), self.dtype)
         valid = np.zeros(target.shape, bool)
         if self.source.grid.is_aligned(self.grid):
             self._copy(target, values, valid)
         else:
             self._resample(target, values, valid)
-        return values, valid
+        first = int(window.col_off - whole.col_off)
+        wanted = slice(first, first + int(window.width))
+        return values[..., wanted], valid[:, wanted]
+
+    def _in_whole_strips(self, window: Window) -> Window:
+        """A window of the grid with all of the strips that it cuts, where the CRSs differ."""
+        if self.grid.crs == self.source.grid.crs:
+            return window
+        left, right = int(window.col_off), int(window.col_off + window.width)
+        first, last = left // _STRIP * _STRIP, min(-(-right // _STRIP) * _STRIP, self.grid.width)
+        return Window(first, int(window.row_off), last - first, int(window.height))
 
     def _copy(self, target: Grid, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
         own = self.source.grid
@@ -95,10 +113,11 @@ class RegriddedScene(SceneView):
 
     def _resample_halves(self, target: Grid, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
         height, width = target.shape
-        if height >= width:
+        if height > 1 and (height >= width or width <= _STRIP):
             parts = [Window(0, 0, width, height // 2), Window(0, height // 2, width, height - height // 2)]
         else:
-            parts = [Window(0, 0, width // 2, height), Window(width // 2, 0, width - width // 2, height)]
+            cut = max(width // 2 // _STRIP, 1) * _STRIP if width > _STRIP else width // 2
+            parts = [Window(0, 0, cut, height), Window(cut, 0, width - cut, height)]
         for part in parts:
             inside = part.toslices()
             self._resample(target.crop(part), values[:, *inside], valid[inside])
@@ -258,22 +277,26 @@ def _reproject(
 ) -> None:
     # Without a CRS both are in the same plain coordinates; any projected CRS stands for them.
     plain = "EPSG:3857"
-    reproject(
-        values,
-        out,
-        src_transform=own.transform,
-        src_crs=own.crs or plain,
-        dst_transform=target.transform,
-        dst_crs=target.crs or plain,
-        src_nodata=nodata,
-        dst_nodata=nodata,
-        resampling=Resampling[resampling],
-        # Left to itself GDAL takes these from the window, and windows would not agree.
-        tolerance=0,
-        XSCALE=1 / shrink[0],
-        YSCALE=1 / shrink[1],
-        num_threads=1,
-    )
+    step = target.width if own.crs == target.crs else _STRIP
+    for left in range(0, target.width, step):
+        strip = slice(left, min(left + step, target.width))
+        laid = np.ascontiguousarray(out[..., strip])
+        reproject(
+            values,
+            laid,
+            src_transform=own.transform,
+            src_crs=own.crs or plain,
+            dst_transform=target.transform @ Affine.translation(left, 0),
+            dst_crs=target.crs or plain,
+            src_nodata=nodata,
+            dst_nodata=nodata,
+            resampling=Resampling[resampling],
+            # Left to itself GDAL takes these from the window, and windows would not agree.
+            XSCALE=1 / shrink[0],
+            YSCALE=1 / shrink[1],
+            num_threads=1,
+        )
+        out[..., strip] = laid
 
 
 def _rounded(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
