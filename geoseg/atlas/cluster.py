@@ -9,8 +9,9 @@ import os
 import signal
 import tempfile
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from geoseg.errors import ClusterError, OptionError
@@ -30,6 +31,8 @@ WORKER_MEMORY = 1_500_000_000
 
 _FAREWELL = 2.0
 """Seconds that a worker has to end by itself, when its work is given up."""
+
+_STARTS = 3
 
 _OWN = ("127.0.0.1", "localhost", "::1", "")
 
@@ -113,29 +116,43 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
         "distributed.worker.profile.enabled": dashboard,
     }
     with _own_folder() as folder, dask.config.set(CONFIG | more | folder), steady_time(), _own_loop() as loop:
-        try:
-            with undisturbed():
-                cluster = LocalCluster(
-                    loop=loop,
-                    # Who can speak to them can have anything done: without keys, every user of this machine.
-                    security=Security.temporary(),
-                    n_workers=jobs,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0",  # with none, dask takes a port that the whole network sees
-                    memory_limit=psutil.virtual_memory().total // jobs,
-                    resources={"GPU": 1} if gpu else None,
-                    # Its pages take seconds to load.
-                    scheduler_kwargs={"dashboard": dashboard, "extensions": extensions()},
-                    silence_logs=logging.CRITICAL,
-                )
-        except (OSError, RuntimeError, TimeoutError) as error:
-            raise ClusterError(f"workers cannot be started on this machine: {first_line(error)}") from error
+        start = partial(
+            LocalCluster,
+            loop=loop,
+            # Who can speak to them can have anything done: without keys, every user of this machine.
+            security=Security.temporary(),
+            n_workers=jobs,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",  # with none, dask takes a port that the whole network sees
+            memory_limit=psutil.virtual_memory().total // jobs,
+            resources={"GPU": 1} if gpu else None,
+            # Its pages take seconds to load.
+            scheduler_kwargs={"dashboard": dashboard, "extensions": extensions()},
+            silence_logs=logging.CRITICAL,
+        )
+        cluster = _started(start)
         with _closed(cluster), _closed(Client(cluster, timeout=30)) as client, _ended_at_once(cluster):
             if client.dashboard_link and dashboard:
                 logger.info("Dashboard: %s", client.dashboard_link)
             yield client
+
+
+def _started(start: Callable[[], LocalCluster]) -> LocalCluster:
+    """Start workers, again where one dies before it works, as it may of what else the machine does.
+
+    Raises:
+        ClusterError: they cannot be started.
+    """
+    for left in reversed(range(_STARTS)):
+        try:
+            with undisturbed():
+                return start()
+        except (OSError, RuntimeError, TimeoutError) as error:
+            if not left:
+                raise ClusterError(f"workers cannot be started on this machine: {first_line(error)}") from error
+    raise AssertionError
 
 
 @contextmanager

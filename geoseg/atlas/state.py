@@ -139,6 +139,11 @@ def opened(folder: Path, key: str, given: dict[str, Any], overwrite: bool) -> It
 def _begin(folder: Path, key: str, given: dict[str, Any], overwrite: bool) -> None:
     note = read_note(folder / NOTE)
     if note is None and any(entry.name not in (LOCK, NOTE, f".{NOTE}.new") for entry in folder.iterdir()):
+        if (folder / NOTE).exists():
+            raise OutputExistsError(
+                f"{folder / NOTE}: cannot be read, and it says with what the atlas was made; put back what it was, or "
+                "choose another name"
+            )
         raise OutputExistsError(f"{folder} holds files that geoseg map did not make; choose another name")
     if note is not None and note.get("key") != key:
         if not overwrite:

@@ -13,6 +13,7 @@ import time
 import urllib.parse
 from pathlib import Path
 
+import dask
 import geopandas as gpd
 import numpy as np
 import psutil
@@ -103,6 +104,23 @@ def test_another_user_of_this_machine_has_no_say_over_the_workers(two, tmp_path)
             ):
                 line.recv(1)
     assert two.submit(sum, [1, 2]).result() == 3
+
+
+def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
+    preload = tmp_path / "deadly.py"
+    preload.write_text(
+        "import os, pathlib, signal\n"
+        f"died = pathlib.Path({str(tmp_path / 'died')!r})\n"
+        "if not died.exists():\n"
+        "    died.touch()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with (
+        dask.config.set({"distributed.worker.preload": [str(preload)]}),
+        connected(client=None, scheduler=None, jobs=1, threads=1, gpu=False) as client,
+    ):
+        assert client.submit(sum, [1, 2]).result() == 3
+    assert (tmp_path / "died").exists()
 
 
 def test_nobody_looks_for_modules_in_a_folder_that_another_user_made(monkeypatch, tmp_path):

@@ -176,6 +176,9 @@ def test_an_atlas_of_other_options_or_of_somebody_else_is_refused(own, make, qua
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(OutputExistsError, match="did not make"):
         make(quarters, scenes, "mine", overwrite=True)
+    (tmp_path / "mine" / "atlas.json").touch()
+    with pytest.raises(OutputExistsError, match=r"atlas\.json: cannot be read, and it says with what"):
+        make(quarters, scenes, "mine", overwrite=True)
     foreign = own[0] / "regions" / "north_west" / "notes.txt"
     foreign.touch()
     with pytest.raises(OutputExistsError, match=r"notes\.txt"):
