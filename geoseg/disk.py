@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from geoseg.errors import GeosegError, OutputError, SceneError
+from geoseg.names import is_remote
 from geoseg.vrt import vrt_sources
 
 LOCK = ".geoseg-lock"
@@ -82,12 +83,12 @@ def locked(folder: Path, target: Path) -> Iterator[None]:
 
 
 def stamp(path: str | Path) -> Stamp:
-    """A file as it is now; its name alone where there is none."""
+    """A file as it is now; its name alone where there is none, from the root, as it is the same from any folder."""
     local = Path(path).absolute()
     try:
         status = local.stat()
     except (OSError, ValueError):
-        return (str(path),)
+        return (str(path if is_remote(path) else local),)
     return str(local), status.st_size, status.st_mtime_ns
 
 

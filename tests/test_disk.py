@@ -10,7 +10,7 @@ import rasterio
 import shapely
 
 from conftest import CORNER, UTM
-from geoseg.disk import refuse_pipes_beside
+from geoseg.disk import refuse_pipes_beside, stamp, stamps
 from geoseg.errors import LabelError, SceneError
 from geoseg.raster import open_raster
 from geoseg.vector import read_vector
@@ -75,3 +75,9 @@ def test_a_folder_is_looked_through_once_while_it_stays_as_it_is(scene, monkeypa
     for _ in range(3):
         refuse_pipes_beside(scene, SceneError)
     assert len(listed) == 1
+
+
+def test_a_stamp_is_the_same_by_whatever_path_it_is_taken(scene, monkeypatch):
+    monkeypatch.chdir(scene.parent)
+    assert stamps(["scene.tif"]) == stamps([scene])
+    assert stamp("https://example.org/scene.tif") == ("https://example.org/scene.tif",)

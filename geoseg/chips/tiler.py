@@ -129,8 +129,9 @@ def tile(
         GeosegError: see the classes of `geoseg.errors`; nothing is left under `output`.
     """
     output = Path(output)
+    given = str(Path(areas).absolute()) if areas else None  # as with scenes, the same from any folder
     settings = Settings(
-        chip_size, overlap, block_size, tuple(split), split_by, folds, str(areas) if areas else None, area_column,
+        chip_size, overlap, block_size, tuple(split), split_by, folds, given, area_column,
         min_labelled, min_valid, compress, virtual, seed,
     )  # fmt: skip
     division = settings.division

@@ -1,10 +1,12 @@
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 import torch
 from torch.utils.data import DataLoader
 
 import geoseg
-from conftest import striped
+from conftest import CORNER, UTM, striped
 from geoseg.chips import dataset
 from geoseg.chips.augment import parse_augmentation
 from geoseg.chips.dataset import ChipDataset, labelled_pixels
@@ -105,6 +107,17 @@ class TestRandomWindows:
         for draw in reversed(draws):
             for found, wanted in zip(other[draw], expected[draw], strict=True):
                 assert torch.equal(found, wanted)
+
+
+def test_virtual_chips_of_paths_from_the_folder_are_found_from_any(write_scene, tmp_path, monkeypatch):
+    values, classes = striped(64, 64)
+    write_scene(values), write_scene(classes[None], "labels.tif", nodata=0)
+    monkeypatch.chdir(tmp_path)
+    ground = shapely.box(*(CORNER @ (0, 64)), *(CORNER @ (64, 0)))
+    gpd.GeoDataFrame({"split": ["train"]}, geometry=[ground], crs=UTM).to_file("areas.gpkg")
+    geoseg.tile("scene.tif", "labels.tif", "c", chip_size=16, areas="areas.gpkg", virtual=True)
+    monkeypatch.chdir("/")
+    assert ChipDataset(read_index(tmp_path / "c"), "train")[0, None][0].shape == (len(values), 16, 16)
 
 
 def test_windows_for_a_class_show_it(index):
