@@ -212,8 +212,8 @@ def _chip_for_blocks(cells: list[CellCounts], overlap: float) -> int:
 
 
 def _block_for(cells: list[CellCounts], smallest: int) -> int:
-    """Large blocks lose less to the gaps: double them while there are plenty."""
-    block = smallest
-    while _labelled_blocks(cells, 2 * block)[0] >= 4 * ENOUGH_BLOCKS:
+    """Large blocks lose less to the gaps: double them while there are plenty, and a scene holds more than one."""
+    block, largest = smallest, max(max(cell.grid.shape) for cell in cells)
+    while 2 * block <= largest and _labelled_blocks(cells, 2 * block)[0] >= 4 * ENOUGH_BLOCKS:
         block *= 2
     return block

@@ -3,6 +3,7 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.crs import CRS
 
 from geoseg.chips.cells import CellCounts
 from geoseg.chips.layout import plan_chips
@@ -120,3 +121,11 @@ def test_the_gaps_do_not_swallow_a_class_that_lies_in_one_place(place):
     training = plan.windows[0][plan.windows[0][:, 0] == 0, 1:]
     inside = (training[:, :2] <= (row * 8, col * 8)) & (training[:, :2] + training[:, 2:] >= (row * 8 + 8, col * 8 + 8))
     assert inside.all(1).any()
+
+
+def test_blocks_of_more_scenes_than_are_plenty_are_chosen():
+    counts = np.full((8, 8, 2), 32, np.int32)
+    places = [Affine.translation(100 * number, 0) for number in range(100)]
+    cells = [CellCounts(Grid(CRS.from_epsg(32633), place, 64, 64), 8, counts) for place in places]
+    options = {"chip_size": 16, "overlap": 0.25, "block_size": None, "split_by": "blocks"}
+    assert plan_chips(cells, shares=Shares(), seed=0, **options).block == 40
