@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,7 @@ def plan_chips(
     split_by: str,
     seed: int,
     areas: SplitAreas | None = None,
+    files: Sequence[tuple[Path, ...]] | None = None,
     name: str = "labels",
 ) -> ChipPlan:
     """Decide on sizes and splits from where the labels are.
@@ -74,6 +76,7 @@ def plan_chips(
         split_by: "blocks", "scene", or "auto" (scenes when there are many).
         seed: of the split.
         areas: ground that was given to the splits by hand; the splits are these then.
+        files: of each scene; without a CRS it is the same ground where they are the same, with other labels say.
         name: what to call the labels in errors.
 
     Raises:
@@ -86,7 +89,7 @@ def plan_chips(
         raise OptionError(f"chip size is {chip_size} pixels; it must be 8 or more")
     if areas is not None:
         return _by_areas(cells, areas, chip_size or _fitting_chip(cells), overlap)
-    grounds, ground_of = _grounds(cells)
+    grounds, ground_of = _grounds(cells, range(len(cells)) if files is None else files)
     by = split_by if split_by != "auto" else "scene" if len(grounds) >= SCENES_APART else "blocks"
     chip = chip_size or (_fitting_chip(cells) if by == "scene" else _chip_for_blocks(grounds, overlap))
     gap = math.ceil(chip * overlap)
@@ -117,13 +120,13 @@ def _least_shown(grounds: list[CellCounts], windows: list[Windows]) -> float:
     return float((seen[labelled > 0] / labelled[labelled > 0]).min())
 
 
-def _grounds(cells: Sequence[CellCounts]) -> tuple[list[CellCounts], list[int]]:
+def _grounds(cells: Sequence[CellCounts], owners: Sequence[object]) -> tuple[list[CellCounts], list[int]]:
     """Scenes of one grid taken together, and which of these each scene belongs to."""
     places: dict[tuple[object, ...], int] = {}
     grounds: list[CellCounts] = []
     ground_of = []
-    for number, own in enumerate(cells):
-        place = places.setdefault(_place(own.grid, number), len(places))
+    for own, owner in zip(cells, owners, strict=True):
+        place = places.setdefault(_place(own.grid, owner), len(places))
         ground_of.append(place)
         if place == len(grounds):
             grounds.append(own)
@@ -132,9 +135,9 @@ def _grounds(cells: Sequence[CellCounts]) -> tuple[list[CellCounts], list[int]]:
     return grounds, ground_of
 
 
-def _place(grid: Grid, number: int) -> tuple[object, ...]:
-    """What tells grounds apart; a scene without a CRS lies nowhere, and so on no other's ground."""
-    return (number,) if grid.crs is None else (grid.crs.to_wkt(), tuple(grid.transform), grid.shape)
+def _place(grid: Grid, owner: object) -> tuple[object, ...]:
+    """What tells grounds apart; a scene without a CRS lies nowhere, and so on no ground but its owner's."""
+    return (owner,) if grid.crs is None else (grid.crs.to_wkt(), tuple(grid.transform), grid.shape)
 
 
 def _block(grounds: list[CellCounts], by: str, asked: int | None, smallest: int) -> int:

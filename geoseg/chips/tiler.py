@@ -154,6 +154,7 @@ def tile(
             split_by=split_by,
             seed=seed,
             areas=drawn,
+            files=[tuple(Path(file).resolve() for file in pair.source.files) for pair in pairs],
             name=f"{pairs[0].labels.path} on {pairs[0].scene.name}",
         )
         logger.info("Chips of %d pixels, %d apart between splits, split by %s", plan.chip, plan.gap, plan.by)

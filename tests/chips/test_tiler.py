@@ -179,6 +179,17 @@ def test_scenes_without_crs_share_no_ground(write_scene, tmp_path):
     assert geoseg.tile(scenes, labels, tmp_path / "c", chip_size=32).chips["test"] > 0
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_scene_that_is_listed_twice_is_one_ground_without_crs_too(write_scene, tmp_path):
+    values, classes = striped(200, 200)
+    scene = write_scene(values, crs=None)
+    labels = write_scene(classes[None], "labels.tif", crs=None, nodata=0)
+    geoseg.tile([scene, scene], labels, tmp_path / "c", chip_size=32)
+    frame = read_index(tmp_path / "c").frame
+    ground = {split: own.union_all() for split, own in frame.groupby("split")["geometry"]}
+    assert not ground["train"].intersects(ground["val"].union(ground["test"]))
+
+
 def test_labels_may_have_other_files_beside_them(write_scene, tmp_path):
     values, classes = striped(200, 200)
     (tmp_path / "images").mkdir()
