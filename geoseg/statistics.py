@@ -76,5 +76,5 @@ def _of_band(number: int, values: npt.NDArray[Any]) -> tuple[float, float, float
         raise SceneError(
             f"band {number} holds values as large as {value:.3g}; declare what means no data with --nodata"
         )
-    # A constant band carries nothing; 1 keeps it finite.
-    return mean, std if std > 0 else 1.0, float(low), float(high)
+    # A constant band carries nothing; 1 keeps it finite. Its deviation may be what the mean was rounded by, not 0.
+    return mean, std if std > 0 and low < high else 1.0, float(low), float(high)

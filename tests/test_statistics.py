@@ -37,6 +37,13 @@ def test_a_constant_band_stays_finite():
     assert np.isfinite(statistics.scale(np.full((1, 2, 2), 7), np.ones((2, 2), bool))).all()
 
 
+@pytest.mark.parametrize("value", [0.1, 0.3, 1234.567])
+def test_a_constant_band_has_no_deviation_that_is_rounding(value):
+    pixels = np.full((99_999, 1), value)
+    pixels[::500] = value + 1
+    assert BandStatistics.of(pixels).std == (1.0,)
+
+
 def test_large_integers_keep_their_differences():
     values = (1_600_000_000 + np.arange(50, dtype=np.int32)).reshape(1, 5, 10)
     statistics = BandStatistics.of(values.reshape(1, -1).T)
