@@ -51,12 +51,16 @@ def estimate(samples: Samples, raster: ClassRaster, areas: tuple[MapArea, ...]) 
     own = _of_others(samples.strata, mapped, used, raster, areas)
     if own is None:
         sizes, drawn, names = np.array([one.share for one in areas]), counts.sum(1), raster.legend.names
+        pixels = np.array([one.pixels for one in areas])
     else:
         sizes, drawn, names = own.pixels, np.bincount(own.of[used], minlength=len(own.pixels)), own.names
+        pixels = own.pixels
     _refuse_unsampled(samples, drawn, sizes, names)
-    found = olofsson(counts, sizes) if own is None else stehman(own.of[used], on_map, on_ground, sizes, classes)
+    found = olofsson(counts, sizes, pixels) if own is None else stehman(own.of[used], on_map, on_ground, sizes, classes)
     shares = sizes / sizes.sum()
     strata = tuple(Stratum(name, float(share), int(n)) for name, share, n in zip(names, shares, drawn, strict=True))
+    # A stratum of one pixel, which was looked at, is known.
+    few = [one.name for one, size in zip(strata, pixels, strict=True) if one.samples < min(size, FEWEST)]
     whole = Accuracy(found.proportions.T)
     return Estimate(
         method="Olofsson et al. 2014" if own is None else "Stehman 2014",
@@ -71,7 +75,7 @@ def estimate(samples: Samples, raster: ClassRaster, areas: tuple[MapArea, ...]) 
         strata=strata,
         counts=tuple(map(tuple, counts.tolist())),
         proportions=tuple(tuple(map(_number, row)) for row in found.proportions.tolist()),
-        notes=tuple(_notes(samples, outside, strata, 0 if own is None else _uncovered(own, areas))),
+        notes=tuple(_notes(samples, outside, few, 0 if own is None else _uncovered(own, areas))),
     )
 
 
@@ -128,7 +132,7 @@ def _uncovered(strata: Strata, areas: tuple[MapArea, ...]) -> int:
     return max(sum(one.pixels for one in areas) - int(strata.pixels.sum()), 0)
 
 
-def _notes(samples: Samples, outside: int, strata: tuple[Stratum, ...], uncovered: int) -> list[str]:
+def _notes(samples: Samples, outside: int, few: list[str], uncovered: int) -> list[str]:
     told, strange = [], int((samples.reference == STRANGER).sum())
     if samples.strata is None:
         told.append(
@@ -143,7 +147,6 @@ def _notes(samples: Samples, outside: int, strata: tuple[Stratum, ...], uncovere
         told.append(
             f"{strange} samples are of classes that the map's legend lacks ({', '.join(samples.lacking)}), left out."
         )
-    few = [one.name for one in strata if one.share > 0 and one.samples < FEWEST]
     if few:
         told.append(f"Fewer than {FEWEST} samples in {', '.join(few)}: no variance, so no intervals that depend on it.")
     if uncovered:

@@ -46,12 +46,13 @@ class Estimates:
     proportions: Floats
 
 
-def olofsson(counts: Counts, sizes: Counts) -> Estimates:
+def olofsson(counts: Counts, sizes: Counts, pixels: Counts | None = None) -> Estimates:
     """Estimate from a sample whose strata are the classes of the map (Olofsson et al. 2014, equations 1 to 11).
 
     Args:
         counts: (K, K) samples, rows map class (the stratum) and columns reference class.
         sizes: (K,) area or pixels of each map class.
+        pixels: (K,) how many each has; where all of them were looked at, nothing is uncertain.
 
     Raises:
         LabelError: a class of the map has no sample.
@@ -69,8 +70,11 @@ def olofsson(counts: Counts, sizes: Counts) -> Estimates:
     users = np.where(drawn > 0, np.diag(within), np.nan)
     areas = shares.sum(0)
     producers = _over(np.diag(shares), areas)
+    variances = _over(within * (1 - within), (drawn - 1)[:, None])
+    if pixels is not None:
+        variances = np.where((drawn >= pixels)[:, None], 0.0, variances)
     # Of an empty class that nobody sampled nothing is uncertain.
-    spread = np.where((weights == 0)[:, None], 0.0, _over(within * (1 - within), (drawn - 1)[:, None]))
+    spread = np.where((weights == 0)[:, None], 0.0, variances)
     own = np.diag(spread)
     # Equation 7, with what the class's own stratum brings and what the others do.
     others = (weights[:, None] ** 2 * spread).sum(0) - weights**2 * own
@@ -79,7 +83,7 @@ def olofsson(counts: Counts, sizes: Counts) -> Estimates:
         overall=float(np.diag(shares).sum()),
         overall_error=float(np.sqrt((weights**2 * own).sum())),
         users=users,
-        users_error=np.sqrt(np.where(drawn > 0, _over(users * (1 - users), drawn - 1), np.nan)),
+        users_error=np.sqrt(np.where(drawn > 0, np.diag(variances), np.nan)),
         producers=producers,
         producers_error=_over(np.sqrt(numerator), areas),
         areas=areas,
@@ -147,7 +151,8 @@ class _Sample:
         variances = _over(np.maximum(squares, 0) * self.drawn, self.drawn - 1)
         shares = np.where(self.sizes > 0, self.drawn / np.where(self.sizes > 0, self.sizes, 1), 1.0)
         parts = self.sizes**2 * (1 - np.minimum(shares, 1)) * variances / np.where(self.drawn > 0, self.drawn, 1)
-        return value, float(np.sqrt(np.where(self.sizes > 0, parts, 0).sum()) / total)
+        # Of a stratum that was drawn whole nothing is uncertain, be it of a single unit, which has no variance.
+        return value, float(np.sqrt(np.where(shares < 1, parts, 0).sum()) / total)
 
     def _means(self, values: Floats) -> Floats:
         totals = np.bincount(self.strata, weights=values, minlength=len(self.sizes))

@@ -233,6 +233,18 @@ def test_strata_with_one_sample_or_none(mapped: Path, ids: npt.NDArray[Any], tmp
         geoseg.evaluate(mapped, None, samples=tmp_path / "none.gpkg")
 
 
+def test_a_class_of_one_pixel_takes_no_interval_away(ids: npt.NDArray[Any], tmp_path: Path) -> None:
+    ids[100:110, 20:50] = 2
+    ids[105, 30] = 9
+    points = tmp_path / "points.gpkg"
+    geoseg.sample(write(tmp_path / "map.tif", ids), points, size=100, least=10)
+    label(points, moved(ids, 5))
+    found = geoseg.evaluate(tmp_path / "map.tif", None, samples=points).maps[0].estimate
+    assert found is not None
+    assert found.overall.half_width is not None
+    assert not any("Fewer than 2" in note for note in found.notes)
+
+
 def test_points_of_ones_own_with_names(mapped: Path, ids: npt.NDArray[Any], tmp_path: Path) -> None:
     geoseg.sample(mapped, tmp_path / "points.gpkg", size=90)
     label(tmp_path / "points.gpkg", ids)

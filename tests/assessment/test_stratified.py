@@ -101,6 +101,19 @@ def test_one_sample_in_a_stratum_has_no_standard_error() -> None:
     assert np.isnan(general.overall_error)
 
 
+def test_a_stratum_of_one_pixel_that_was_sampled_takes_no_interval_away() -> None:
+    counts, pixels = np.array([[40, 10, 0], [5, 95, 0], [0, 0, 1]]), np.array([40_000, 60_000, 1])
+    found, without = olofsson(counts, pixels, pixels), olofsson(counts[:2, :2], pixels[:2])
+    assert found.overall_error == pytest.approx(without.overall_error, rel=1e-4)
+    assert found.producers_error[:2] == pytest.approx(without.producers_error, rel=1e-4)
+    assert found.areas_error == pytest.approx([*without.areas_error, 0], rel=1e-4)
+    assert found.users_error[2] == 0
+    mapped, reference = (np.repeat(axis.ravel(), counts.ravel()) for axis in np.indices(counts.shape))
+    general = stehman(mapped, mapped, reference, pixels, 3)
+    assert general.overall_error == pytest.approx(found.overall_error, rel=1e-2)
+    assert [general.users_error[2], general.areas_error[2]] == pytest.approx([0, 0], abs=1e-9)
+
+
 def test_a_stratum_without_sample_is_refused() -> None:
     with pytest.raises(LabelError, match=r"strata \[1\] have no sample"):
         olofsson(np.array([[3, 1], [0, 0]]), np.array([10, 90]))
