@@ -143,9 +143,16 @@ def _place(grid: Grid, owner: object) -> tuple[object, ...]:
 def _block(grounds: list[CellCounts], by: str, asked: int | None, smallest: int) -> int:
     if by == "scene":
         return max(max(ground.grid.shape) for ground in grounds)
-    block = asked or _block_for(grounds, smallest)
+    # Of blocks within a cell only that at its centre would have labels; the others would all be for training.
+    cell = max(ground.cell for ground in grounds)
+    block = asked or _block_for(grounds, max(smallest, cell))
     if block < smallest:
         raise OptionError(f"block size is {block}; with such chips and the gap between them it must be {smallest}")
+    if block < cell:
+        raise OptionError(
+            f"block size is {block}; the labels of so large a scene are counted in squares of {cell} pixels, and a "
+            f"block holds one at least: give {cell} or more"
+        )
     return block
 
 

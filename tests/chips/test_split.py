@@ -129,3 +129,13 @@ def test_blocks_of_more_scenes_than_are_plenty_are_chosen():
     cells = [CellCounts(Grid(CRS.from_epsg(32633), place, 64, 64), 8, counts) for place in places]
     options = {"chip_size": 16, "overlap": 0.25, "block_size": None, "split_by": "blocks"}
     assert plan_chips(cells, shares=Shares(), seed=0, **options).block == 40
+
+
+def test_blocks_are_not_smaller_than_the_cells_that_labels_are_counted_in():
+    counts = np.zeros((254, 254, 2), np.int32)
+    counts[50:55, 50:54], counts[150:154, 30:35] = (60, 0), (0, 60)
+    cells = CellCounts(Grid(CRS.from_epsg(32633), Affine.identity(), 20_000, 20_000), 79, counts)
+    options = {"chip_size": 32, "overlap": 0.25, "split_by": "blocks"}
+    assert plan_chips([cells], shares=Shares(), seed=0, block_size=None, **options).block == 79
+    with pytest.raises(OptionError, match=r"block size is 40; .* squares of 79 pixels"):
+        plan_chips([cells], shares=Shares(), seed=0, block_size=40, **options)
