@@ -235,10 +235,17 @@ def leaking_pairs(frame: gpd.GeoDataFrame, gap: int) -> npt.NDArray[np.int64]:
     pairs = [_meeting(windows, near, splits, scenes, same_scene=True)]
     if frame.crs is not None:
         footprints = frame.geometry.to_numpy()
-        side = np.sqrt(shapely.area(footprints) / (height * width))
-        grown = shapely.buffer(footprints, gap * side, cap_style="square", join_style="mitre")
+        grown = _scaled(footprints, 1 + 2 * gap / np.stack([width, height], axis=1))
         pairs.append(_meeting(footprints, grown, splits, scenes, same_scene=False))
     return np.concatenate(pairs)
+
+
+def _scaled(shapes: npt.NDArray[np.object_], factors: npt.NDArray[np.float64]) -> npt.NDArray[np.object_]:
+    """Shapes enlarged about their middles by factors (n, 2) along x and y: a pixel may be as wide as it is not high."""
+    corners, of = shapely.get_coordinates(shapes, return_index=True)
+    bounds = shapely.bounds(shapes)
+    middles = ((bounds[:, :2] + bounds[:, 2:]) / 2)[of]
+    return np.asarray(shapely.set_coordinates(shapes.copy(), middles + (corners - middles) * factors[of]))
 
 
 def _meeting(

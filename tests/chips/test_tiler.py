@@ -4,11 +4,12 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 
 import geoseg
 from conftest import CORNER, polygons, striped
-from geoseg.chips.index import check_leaks, read_index
+from geoseg.chips.index import check_leaks, leaking_pairs, read_index
 from geoseg.errors import (
     BandMismatchError,
     ChipError,
@@ -199,6 +200,18 @@ def test_labels_may_have_other_files_beside_them(write_scene, tmp_path):
     for name in ("a.qml", "a.tif.aux.xml", "a.txt"):
         (tmp_path / "masks" / name).write_text("beside")
     assert geoseg.tile(tmp_path / "images", tmp_path / "masks", tmp_path / "c", chip_size=32).chips["train"] > 0
+
+
+@pytest.mark.parametrize(("apart", "leaks"), [(6, True), (9, False)])
+@pytest.mark.parametrize("eastward", [True, False])
+def test_the_gap_across_scenes_is_of_pixels_that_are_wider_than_high(apart, leaks, eastward):
+    step = np.array([2e-4, 1e-4])  # degrees of a pixel far north
+    start = step * 32 + step * apart
+    corners = [(0, 0), (start[0], 0) if eastward else (0, start[1])]
+    chips = [shapely.box(x, y, x + 32 * step[0], y + 32 * step[1]) for x, y in corners]
+    columns = {"image": ["a", "b"], "split": ["train", "val"], "scene": [0, 1]}
+    frame = gpd.GeoDataFrame(columns, geometry=chips, crs="EPSG:4326").assign(row=0, col=0, height=32, width=32)
+    assert (len(leaking_pairs(frame, 8)) > 0) == leaks
 
 
 def test_a_planted_leak_is_found(chips):
