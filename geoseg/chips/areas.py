@@ -20,6 +20,8 @@ from geoseg.placing import moved
 from geoseg.vector import read_vector
 
 COLUMN = "split"
+_TOUCH = 1e-6
+"""Pixels within which areas and chips merely touch, and share nothing."""
 _SPELLINGS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
 
 
@@ -45,8 +47,8 @@ class SplitAreas:
     def windows(self, grid: Grid, chip: int, gap: int) -> npt.NDArray[np.int64]:
         """Windows of chips (n, 5: split, row, col, height, width) that cover the areas on a scene.
 
-        A chip touches areas of one split only, and none of another within `gap` pixels. Chips may reach beyond an area
-        where it is not a rectangle of the grid.
+        A chip lies on areas of one split only, and none of another is closer than `gap` pixels. Chips may reach beyond
+        an area where it is not a rectangle of the grid.
 
         Raises:
             ChipError: one of the areas and the scene has a CRS and the other has none, or there is no way between them.
@@ -60,7 +62,8 @@ class SplitAreas:
             for row, col in _corners(shape, grid, chip, max(1, chip - gap)):
                 height, width = min(chip, grid.height), min(chip, grid.width)
                 own = shapely.box(col, row, col + width, row + height)
-                near = tree.query(shapely.box(*own.buffer(gap, join_style="mitre").bounds), predicate="intersects")
+                around = shapely.box(*own.buffer(gap - _TOUCH, join_style="mitre").bounds)
+                near = tree.query(around, predicate="intersects")
                 alone = (self.splits[near] == split).all()
                 if alone and shapely.intersects(own, shape):
                     found[row, col, height, width] = split

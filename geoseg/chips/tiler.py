@@ -296,11 +296,16 @@ class _Job:
 
     def _refuse_poor(self, frame: gpd.GeoDataFrame) -> None:
         for name in self.wanted:
-            if not (frame["split"] == name).any():
-                raise ChipError(
-                    f"{self.pairs[0].labels.path}: no {name} chip has labels on valid pixels of its own ground; label "
-                    f"more places, give {name} no share with --split, or use scenes that overlap less"
-                )
+            if (frame["split"] == name).any():
+                continue
+            remedy = f"give {name} no share with --split, or use scenes that overlap less"
+            if self.plan.by == "areas":
+                beside = f"{self.plan.gap} pixels beside those of other splits are left out"
+                remedy = f"or draw the {name} areas larger: {beside}"
+            raise ChipError(
+                f"{self.pairs[0].labels.path}: no {name} chip has labels on valid pixels of its own ground; label "
+                f"more places, {remedy}"
+            )
 
 
 def _cut(pairs: list[LabelledScene], task: Task, *, rules: Rules, journal: Journal | None) -> Cut:

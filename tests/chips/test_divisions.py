@@ -81,6 +81,14 @@ class TestAreas:
         areas = write_areas(tmp_path / "areas.gpkg", places)
         assert geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, areas=areas).chips["val"] == 1
 
+    def test_areas_side_by_side_leave_the_gap_and_nothing_more(self, labelled_scene, tmp_path):
+        places = (("train", (0, 0, 240, 96)), ("val", (0, 96, 240, 32)), ("test", (0, 128, 240, 96)))
+        areas = write_areas(tmp_path / "areas.gpkg", places)
+        result = geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, areas=areas, overlap=0)
+        assert (result.chips["train"], result.chips["val"], result.chips["test"]) == (24, 8, 24)
+        with pytest.raises(ChipError, match="draw the val areas larger: 8 pixels beside those of other splits"):
+            geoseg.tile(*labelled_scene, tmp_path / "d", chip_size=32, areas=areas)
+
     def test_a_split_without_areas_is_not_wanted(self, labelled_scene, tmp_path):
         areas = write_areas(tmp_path / "areas.gpkg", self.RECTANGLES[:2])
         assert geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, areas=areas).chips["test"] == 0
