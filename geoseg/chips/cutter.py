@@ -31,6 +31,7 @@ class Rules:
         compress: "deflate", "zstd", "lzw" or "none"; None for chips that have no files.
         min_labelled, min_valid: least share of labelled pixels and of pixels with data; one of each at least.
         sample_share: share of each chip's valid pixels that statistics are made of.
+        sampled_split: number of the split whose chips these are, None for all.
         seed: of that sample.
     """
 
@@ -39,6 +40,7 @@ class Rules:
     min_labelled: float
     min_valid: float
     sample_share: float
+    sampled_split: int | None
     seed: int
 
 
@@ -141,7 +143,7 @@ class Chip:
 
     def sample(self, rules: Rules) -> npt.NDArray[Any]:
         """Every so many-th valid pixel (n, bands), from a start that depends on the seed and the place alone."""
-        if rules.sample_share <= 0:
+        if rules.sample_share <= 0 or rules.sampled_split not in (None, self.place[1]):
             return np.empty((0, len(self.values)), self.values.dtype)
         step = max(1, math.floor(1 / rules.sample_share))
         start = int(np.random.default_rng((rules.seed, *self.place)).integers(step))

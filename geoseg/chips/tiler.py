@@ -213,7 +213,10 @@ class _Job:
                 bar.advance(sum(len(strip.windows) for strip in task.strips))
 
     def _rules(self, windows: tuple[Windows, ...], pixel_bytes: int, journal: Journal | None) -> Rules:
-        settings, pixels = self.settings, sum(int(own[:, 3] @ own[:, 4]) for own in windows)
+        settings = self.settings
+        # Of training alone: much validation and test ground beside it would leave little, or nothing, of its pixels.
+        split = 0 if settings.folds is None else None
+        pixels = sum(int((own[:, 3] * own[:, 4])[(own[:, 0] == split) | (split is None)].sum()) for own in windows)
         share = min(1.0, min(SAMPLE_PIXELS, SAMPLE_BYTES // pixel_bytes) / max(pixels, 1))
         folder = None
         if journal is not None and not settings.virtual:
@@ -223,7 +226,7 @@ class _Job:
         # Without a journal nothing is written; what chips take before compression is told at once.
         compress = None if settings.virtual else settings.compress if journal is not None else "none"
         sampled = share if journal is not None else 0.0
-        return Rules(folder, compress, settings.min_labelled, settings.min_valid, sampled, settings.seed)
+        return Rules(folder, compress, settings.min_labelled, settings.min_valid, sampled, split, settings.seed)
 
     def frame(self, cuts: list[Cut]) -> gpd.GeoDataFrame:
         """The index of what was cut.

@@ -8,6 +8,7 @@ import shapely
 
 import geoseg
 from conftest import CORNER, UTM, polygons, striped
+from geoseg.chips import tiler
 from geoseg.chips.dataset import ChipDataset
 from geoseg.chips.index import read_index
 from geoseg.errors import ChipError, GeosegError, OptionError
@@ -88,6 +89,16 @@ class TestAreas:
         assert (result.chips["train"], result.chips["val"], result.chips["test"]) == (24, 8, 24)
         with pytest.raises(ChipError, match="draw the val areas larger: 8 pixels beside those of other splits"):
             geoseg.tile(*labelled_scene, tmp_path / "d", chip_size=32, areas=areas)
+
+    def test_statistics_are_of_all_that_may_be_sampled_of_training_however_much_else_there_is(
+        self, labelled_scene, tmp_path, monkeypatch
+    ):
+        areas = write_areas(tmp_path / "areas.gpkg", (("train", (0, 0, 32, 32)), ("test", (60, 0, 180, 260))))
+        monkeypatch.setattr(tiler, "SAMPLE_PIXELS", 32 * 32)
+        geoseg.tile(*labelled_scene, tmp_path / "c", chip_size=32, areas=areas)
+        index = read_index(tmp_path / "c")
+        values = rasterio.open(index.folder / index.of("train")["image"].item()).read().reshape(4, -1)
+        assert index.statistics.low == pytest.approx(np.percentile(values, 1, axis=1))
 
     def test_a_split_without_areas_is_not_wanted(self, labelled_scene, tmp_path):
         areas = write_areas(tmp_path / "areas.gpkg", self.RECTANGLES[:2])
