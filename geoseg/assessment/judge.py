@@ -229,7 +229,7 @@ def _map_scores(
         by_region=_by_region(scenes, legend),
         boundary=_boundary(scenes, maps[0].grid),
         calibration=calibration(calibrations) if calibrations else None,
-        polygons=_polygons(scenes, maps[0], options),
+        polygons=_polygons(scenes, maps, options),
         estimate=None if options.samples is None else _estimate(maps, mapped, options),
         left_out=tuple(dict.fromkeys(left_out)),
         notes=tuple(notes),
@@ -268,14 +268,18 @@ def _boundary(scenes: list[_Scene], grid: Grid) -> Boundary | None:
     return Boundary(pixels, None if metres is None else pixels * metres)
 
 
-def _polygons(scenes: list[_Scene], raster: ClassRaster, options: Options) -> PolygonScores | None:
-    tallies = [scene.tallies["polygons"] for scene in scenes if "polygons" in scene.tallies]
-    if options.polygons is None or not tallies:
+def _polygons(scenes: list[_Scene], maps: Sequence[ClassRaster], options: Options) -> PolygonScores | None:
+    if options.polygons is None:
+        return None
+    found = [
+        (scene.tallies["polygons"], _least_pixels(options.polygons, raster.grid))
+        for scene, raster in zip(scenes, maps, strict=True) if "polygons" in scene.tallies
+    ]  # fmt: skip
+    if not found:
         return None
     from geoseg.assessment.objects import polygon_scores
 
-    least = _least_pixels(options.polygons, raster.grid)
-    return polygon_scores(tallies, raster.legend, least)
+    return polygon_scores([tally for tally, _ in found], maps[0].legend, [least for _, least in found])
 
 
 def _least_pixels(text: str | float, grid: Grid) -> float:

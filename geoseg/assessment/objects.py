@@ -7,6 +7,7 @@ image segmentation goodness, Photogrammetric Engineering & Remote Sensing 76 (20
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,21 +168,21 @@ def _overlaps(one: Int64s, other: Int64s) -> Int64s:
     return np.stack([keys // factor, keys % factor + base, shared])
 
 
-def polygon_scores(tallies: list[ObjectTally], legend: Legend, min_pixels: float = 0) -> PolygonScores:
+def polygon_scores(tallies: list[ObjectTally], legend: Legend, least: Sequence[float]) -> PolygonScores:
     """Match the polygons of one or several scenes, and score them.
 
-    IoU is of the pixels that count. Left out are polygons smaller than `min_pixels` and those that the edge cuts; of
-    the rest, those of which half or more do not count, unless they have a partner.
+    IoU is of the pixels that count. Left out are polygons of fewer pixels than `least` of the scene and those that the
+    edge cuts; of the rest, those of which half or more do not count, unless they have a partner.
     """
     rows: list[npt.NDArray[np.float64]] = [np.zeros((len(legend), _COLUMNS))]
     excluded = np.zeros(2, np.int64)
-    for tally in tallies:
+    for tally, min_pixels in zip(tallies, least, strict=True):
         sums, left_out = _scene(*tally.finish(), len(legend), min_pixels)
         rows.append(sums)
         excluded += left_out
     total = np.sum(rows, axis=0)
     classes = tuple(_score(item.name, row) for item, row in zip(legend, total, strict=True))
-    return PolygonScores(min_pixels, int(excluded[0]), int(excluded[1]), _score("all", total.sum(0)), classes)
+    return PolygonScores(least[0], int(excluded[0]), int(excluded[1]), _score("all", total.sum(0)), classes)
 
 
 # Sums per class: reference and mapped polygons, matched, their IoU, over- and under-segmentation and how many, areas.

@@ -42,7 +42,7 @@ class PolygonScores:
     """Polygon level.
 
     Attributes:
-        min_pixels: smaller polygons were left out of both.
+        min_pixels: smaller polygons were left out of both; of the first scene, where several differ in their pixels.
         excluded_reference, excluded_mapped: polygons left out: too small, cut by the edge, more than half unlabelled.
         total: of all classes.
         classes: in the order of the legend.

@@ -330,3 +330,14 @@ def test_command(pair: Files, tmp_path: Path) -> None:
     assert again.exit_code == 1
     assert again.stderr.startswith("Error: ")
     assert "\n  geoseg evaluate map.tif" in CliRunner().invoke(command, ["--help"]).output
+
+
+def test_the_smallest_polygon_on_the_ground_is_that_of_each_scene(tmp_path: Path) -> None:
+    ids = np.full((60, 60), LEGEND.ids[0])
+    ids[20:30, 20:30] = LEGEND.ids[1]
+    coarse = write(tmp_path / "coarse.tif", ids, transform=Affine(10, 0, 500_000, 0, -10, 5_000_000))
+    fine = write(tmp_path / "fine.tif", ids, transform=Affine(1, 0, 500_000, 0, -1, 5_000_000))
+    for maps in ([coarse, fine], [fine, coarse]):
+        found = evaluate(maps, coarse, together=True, polygons="0.5ha", boundary=None).maps[0].polygons
+        assert found is not None
+        assert (found.total.mapped, found.total.matched) == (1, 1)

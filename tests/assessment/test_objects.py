@@ -33,7 +33,7 @@ def scored(mapped: Indices, reference: Indices, size: int = 1000, least: float =
             grid = Grid(None, Affine.translation(col, row), rows, cols)
             inside = np.ones((rows, cols), bool)
             tally.add(Sight(grid, row, col, slice(0, rows), slice(0, cols), mapped[part], reference[part], inside))
-    return polygon_scores([tally], LEGEND, least)
+    return polygon_scores([tally], LEGEND, [least])
 
 
 def blank(rows: int = 30, cols: int = 40) -> Indices:
