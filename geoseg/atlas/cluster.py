@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from geoseg.atlas.keys import own_keys
 from geoseg.errors import ClusterError, OptionError
 from geoseg.helpers import undisturbed
 from geoseg.raster import first_line
@@ -104,7 +105,7 @@ def default_jobs(gpu: bool, threads: int) -> int:
 def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Client]:
     import dask
     import psutil
-    from distributed import Client, LocalCluster, Security
+    from distributed import Client, LocalCluster
 
     from geoseg.atlas.forgetful import extensions
     from geoseg.atlas.steady import steady_time
@@ -120,7 +121,7 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
             LocalCluster,
             loop=loop,
             # Who can speak to them can have anything done: without keys, every user of this machine.
-            security=Security.temporary(),
+            security=own_keys(),
             n_workers=jobs,
             threads_per_worker=1,
             processes=True,
