@@ -15,6 +15,7 @@ import shapely
 from affine import Affine
 from rasterio.features import rasterize
 
+from geoseg.antimeridian import turned_onto
 from geoseg.errors import LabelError, MapError, OptionError
 from geoseg.grid import Grid
 from geoseg.placing import moved
@@ -51,7 +52,8 @@ class NamedRegions:
         if grid.crs is not None:
             frame = moved(frame, grid.crs, path, LabelError)
         self.names = _names(path, frame, field)
-        self._shapes = frame.geometry.to_numpy()
+        self._shapes, of = turned_onto(frame.geometry.to_numpy(), grid)
+        self._numbers = of + 1
         self._tree = shapely.STRtree(self._shapes)
         self._warn_of_overlaps(path, grid)
 
@@ -60,11 +62,11 @@ class NamedRegions:
         return self._drawn(np.sort(self._tree.query(shapely.box(*grid.bounds))), grid)
 
     def _drawn(self, places: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.int32]:
-        """(rows, cols) place of the last of some regions over each pixel, from 1."""
+        """(rows, cols) place in `names` of the last of some shapes over each pixel, from 1."""
         number = np.zeros(grid.shape, np.int32)
         if len(places):
             shapes = within_reach(self._shapes[places], grid)
-            rasterize(zip(shapes, (places + 1).tolist(), strict=True), out=number, transform=grid.transform)
+            rasterize(zip(shapes, self._numbers[places].tolist(), strict=True), out=number, transform=grid.transform)
         return number
 
     def _warn_of_overlaps(self, path: Path, grid: Grid) -> None:

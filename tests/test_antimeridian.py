@@ -11,8 +11,10 @@ from rasterio.windows import Window
 import geoseg
 from geoseg.antimeridian import turned_onto
 from geoseg.assessment.compare import Regions
+from geoseg.chips.areas import read_areas
 from geoseg.grid import Grid
 from geoseg.labels import open_labels
+from geoseg.named_regions import NamedRegions
 from geoseg.scene import ArrayScene
 
 # From 179 east to 179 west.
@@ -55,6 +57,18 @@ def test_an_area_of_interest_lies_on_both_sides(file, constant_model, tmp_path):
 
 def test_regions_lie_on_both_sides(file):
     assert (Regions.of(gpd.read_file(file), GRID, "regions").inside(GRID) == INSIDE).mean() > 0.999
+
+
+def test_named_regions_lie_on_both_sides(file):
+    assert ((NamedRegions(file, "class", GRID).numbers(GRID) == 1) == INSIDE).mean() > 0.999
+
+
+def test_areas_of_a_split_lie_on_both_sides(file, tmp_path):
+    gpd.read_file(file).assign(split="train").to_file(tmp_path / "areas.gpkg")
+    covered = np.zeros(GRID.shape, bool)
+    for _, row, col, height, width in read_areas(tmp_path / "areas.gpkg").windows(GRID, chip=20, gap=0).tolist():
+        covered[row : row + height, col : col + width] = True
+    assert covered[INSIDE].mean() > 0.99
 
 
 def test_a_polygon_in_metres_is_no_belt_around_the_globe(tmp_path):

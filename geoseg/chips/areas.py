@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geoseg.antimeridian import turned_onto
 from geoseg.chips.split import SPLITS
 from geoseg.errors import ChipError, OptionError
 from geoseg.grid import Grid, offsets
@@ -20,8 +21,10 @@ from geoseg.placing import moved
 from geoseg.vector import read_vector
 
 COLUMN = "split"
+
 _TOUCH = 1e-6
 """Pixels within which areas and chips merely touch, and share nothing."""
+
 _SPELLINGS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
 
 
@@ -53,10 +56,10 @@ class SplitAreas:
         Raises:
             ChipError: one of the areas and the scene has a CRS and the other has none, or there is no way between them.
         """
-        shapes = self._in_pixels(grid)
-        tree = shapely.STRtree(shapes)
+        shapes, of = self._in_pixels(grid)
+        tree, splits = shapely.STRtree(shapes), self.splits[of]
         found: dict[tuple[int, int, int, int], int] = {}
-        for shape, split in zip(shapes, self.splits.tolist(), strict=True):
+        for shape, split in zip(shapes, splits.tolist(), strict=True):
             if shape.is_empty:
                 continue
             for row, col in _corners(shape, grid, chip, max(1, chip - gap)):
@@ -64,20 +67,22 @@ class SplitAreas:
                 own = shapely.box(col, row, col + width, row + height)
                 around = shapely.box(*own.buffer(gap - _TOUCH, join_style="mitre").bounds)
                 near = tree.query(around, predicate="intersects")
-                alone = (self.splits[near] == split).all()
+                alone = (splits[near] == split).all()
                 if alone and shapely.intersects(own, shape):
                     found[row, col, height, width] = split
         rows = [(split, *window) for window, split in sorted(found.items())]
         return np.array(rows, np.int64).reshape(-1, 5)
 
-    def _in_pixels(self, grid: Grid) -> npt.NDArray[Any]:
+    def _in_pixels(self, grid: Grid) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """Shapes in pixels of a grid, and the place of each among those of the file."""
         if (grid.crs is None) != (self.shapes.crs is None):
             raise ChipError(f"{self.path}: only one of the areas and the scene has a CRS; assign the missing one first")
         shapes = self.shapes if grid.crs is None else moved(self.shapes, grid.crs, self.path, ChipError)
         # What lies outside of the projection's domain has infinite coordinates.
         shapes = shapes.where(np.isfinite(shapely.bounds(shapes.to_numpy())).all(axis=1), shapely.Polygon())
+        found, of = turned_onto(shapes.to_numpy(), grid)
         t = ~grid.transform
-        return np.asarray(shapes.affine_transform([t.a, t.b, t.d, t.e, t.c, t.f]).to_numpy())
+        return np.asarray(gpd.GeoSeries(found).affine_transform([t.a, t.b, t.d, t.e, t.c, t.f]).to_numpy()), of
 
 
 def read_areas(path: str | Path, column: str | None = None) -> SplitAreas:
