@@ -131,7 +131,7 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
             resources={"GPU": 1} if gpu else None,
             # Its pages take seconds to load.
             scheduler_kwargs={"dashboard": dashboard, "extensions": extensions()},
-            silence_logs=logging.CRITICAL,
+            silence_logs=logging.CRITICAL + 1,  # what is critical to a worker is told by who misses it
         )
         cluster = _started(start)
         with _closed(cluster), _closed(Client(cluster, timeout=30)) as client, _ended_at_once(cluster):

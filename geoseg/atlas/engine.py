@@ -213,8 +213,8 @@ class Engine:
             self._room = AHEAD * sum(threads.values())
         elif now - self._alive > self._rules.patience:
             raise ClusterError(
-                f"{_address(self._client)}: has had no worker for {self._rules.patience:.0f} s; start some with "
-                "'dask worker ADDRESS', and the same command goes on"
+                f"{_address(self._client)}: has had no worker for {self._rules.patience:.0f} s; "
+                f"{_remedy(self._client)}, and the same command goes on"
             )
 
     def _give_up(self) -> None:
@@ -234,3 +234,10 @@ def _sentence(error: BaseException) -> str:
 
 def _address(client: Client) -> str:
     return str(client.scheduler.address) if client.scheduler else "the cluster"
+
+
+def _remedy(client: Client) -> str:
+    """What brings workers back; those that were started here are started again, and end for a reason."""
+    if client.cluster is None:
+        return "start some with 'dask worker ADDRESS'"
+    return "they end as soon as they begin, as for want of memory: give fewer --jobs, or more memory (ulimit -v)"
