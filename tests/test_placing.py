@@ -53,7 +53,7 @@ def as_area_of_interest(path):
 
 
 def as_area_of_a_split(path):
-    pixels = read_areas(path)._in_pixels(GRID)
+    pixels, _ = read_areas(path)._in_pixels(GRID)
     return rasterize(list(pixels), GRID.shape, dtype="uint8") != 0
 
 
