@@ -41,6 +41,15 @@ def read_document(path: Path, most: int) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def beginning(path: str | Path, most: int = 16) -> bytes | None:
+    """The first bytes of a file, by which its format is told; None where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(most)
+    except (OSError, ValueError):
+        return None
+
+
 @contextmanager
 def _of_sane_depth() -> Iterator[None]:
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from geoseg.documents import beginning
 from geoseg.errors import GeosegError
 
 # What a file's first bytes say it is. A VRT named scene.tif would otherwise open as a VRT and read any file it names.
@@ -31,10 +32,8 @@ _REMOTE = {".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".png": "PNG", ".jpg": 
 
 def is_raster(path: str | Path) -> bool:
     """True when the file begins like a raster, or is something only GDAL can tell."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(16)
-    except (OSError, ValueError):
+    head = beginning(path)
+    if head is None:
         return False
     return head.startswith((_HDF5, *(magic for magic, _ in _MAGIC))) or str(path).lower().endswith(".vrt")
 

@@ -28,6 +28,7 @@ from pyarrow import ArrowException
 
 from geoseg.crs import refuse_grid_elsewhere
 from geoseg.disk import refuse_pipes_beside
+from geoseg.documents import beginning
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geopackages import MAGIC, crs_text_of, layers_of, left_alone, refuse_computed
 from geoseg.grid import Grid
@@ -81,10 +82,8 @@ def set_gdal_up() -> None:
 
 def is_vector(path: str | Path) -> bool:
     """True when a file begins like one that `read_vector` takes."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(16)
-    except (OSError, ValueError):
+    head = beginning(path)
+    if head is None:
         return False
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     is_xml = text.startswith(b"<") and Path(path).suffix.lower() in XML_FORMATS

@@ -33,7 +33,8 @@ WORKER_MEMORY = 1_500_000_000
 _FAREWELL = 2.0
 """Seconds that a worker has to end by itself, when its work is given up."""
 
-_STARTS = 3
+_RESTARTS = 2
+"""Times that workers are started again, where one dies before it works."""
 
 _OWN = ("127.0.0.1", "localhost", "::1", "")
 
@@ -141,19 +142,20 @@ def _local(jobs: int, threads: int, gpu: bool, dashboard: bool) -> Iterator[Clie
 
 
 def _started(start: Callable[[], LocalCluster]) -> LocalCluster:
-    """Start workers, again where one dies before it works, as it may of what else the machine does.
+    """Start workers, and again where one dies of what else the machine does.
 
     Raises:
         ClusterError: they cannot be started.
     """
-    for left in reversed(range(_STARTS)):
+    failures = 0
+    while True:
         try:
             with undisturbed():
                 return start()
         except (OSError, RuntimeError, TimeoutError) as error:
-            if not left:
+            failures += 1
+            if failures > _RESTARTS:
                 raise ClusterError(f"workers cannot be started on this machine: {first_line(error)}") from error
-    raise AssertionError
 
 
 @contextmanager

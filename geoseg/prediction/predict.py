@@ -159,7 +159,7 @@ def _estimate(asked: Asked, ready: Prepared) -> Estimate:
     outputs, settings = asked.outputs, asked.settings
     further = bool(outputs.further)
     found = estimate(
-        str(outputs.classes), ready.job, network_of(ready), ready.runtime.name, further, settings.crf, ready.refined
+        str(outputs.classes), ready.job, network_of(ready), ready.runtime.name, further, settings.crf, ready.crf_side
     )
     return replace(found, seconds=found.seconds / settings.devices, memory=found.memory * settings.devices)
 
@@ -212,7 +212,7 @@ def _refined(workspace: Workspace, ready: Prepared, crf: CrfOptions, store: Stor
     refined = open_store(ready, workspace.scratch("refined"), keep)
     grid = ready.job.scene.grid
     with progress.bar("Smoothing", grid.height * grid.width / 1e6, "MP") as bar, timing.of("network"):
-        smooth(store, refined, ready.job, crf, ready.refined, choose_device(ready.settings.device), bar)
+        smooth(store, refined, ready.job, crf, ready.crf_side, choose_device(ready.settings.device), bar)
     return refined
 
 

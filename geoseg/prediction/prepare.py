@@ -115,7 +115,7 @@ class Prepared:
         largest: side of the largest window that fits into the memory, in pixels.
         mean: of the scene (C,), where the network takes it.
         sources: the files that are read, as they were before; none where they are open already.
-        refined: side in pixels of what a CRF smooths at a time, 0 without one.
+        crf_side: side in pixels of what a CRF smooths at a time, 0 without one.
     """
 
     job: Job
@@ -126,7 +126,7 @@ class Prepared:
     largest: int
     mean: npt.NDArray[np.float64] | None = None
     sources: tuple[Stamp, ...] = ()
-    refined: int = 0
+    crf_side: int = 0
 
     @property
     def given(self) -> Given:
@@ -172,21 +172,28 @@ def prepare(asked: Asked, number: int = 0, given: Given | None = None) -> Prepar
         "tta": settings.tta,
         "crf": asdict(settings.crf) if settings.crf else None,
     } | ({"global_context": context} if spec.reach is None else {})
-    key: str | None = None
-    if sources:
-        how = dict(scene.options) if isinstance(scene, Source) else {}
-        further = {"further": bool(outputs.further), "version": __version__}
-        key = digest(named | chosen | {"asked": asdict(settings) | how | dict(reading) | further}, sources)
+    key = _key(named | chosen, asked, settings, reading, sources)
     begun = given.layout if given else _noted(unfinished(outputs.classes, key, WINDOWS), opened.grid, spec.stride)
     memory = for_windows(settings.memory, settings.devices, runtime.room())
     job, largest = _job(opened, places, runtime, memory, begun, settings)
-    refined = settings.crf.side(opened.grid.shape, len(places), len(spec.legend), memory) if settings.crf else 0
+    crf_side = settings.crf.side(opened.grid.shape, len(places), len(spec.legend), memory) if settings.crf else 0
     mean = None
     if context == "scene":
         mean = _mean(model, job, settings) if given is None else given.mean
         runtime = _with_mean(model, mean, settings)
     tags = named | {"options": _windows(job.layout) | chosen}
-    return Prepared(job, runtime, settings, tags, key, largest, mean, sources, refined)
+    return Prepared(job, runtime, settings, tags, key, largest, mean, sources, crf_side)
+
+
+def _key(
+    chosen: dict[str, Any], asked: Asked, settings: Settings, reading: ReadOptions, sources: tuple[Stamp, ...]
+) -> str | None:
+    """What makes two runs the same work; None where something is open already, and may change unseen."""
+    if not sources:
+        return None
+    how = dict(asked.scene.options) if isinstance(asked.scene, Source) else {}
+    further = {"further": bool(asked.outputs.further), "version": __version__}
+    return digest(chosen | {"asked": asdict(settings) | how | dict(reading) | further}, sources)
 
 
 def note_windows(path: Path, layout: WindowLayout) -> None:
