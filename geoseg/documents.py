@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints, is_typeddict
 
+from geoseg.errors import GeosegError
 from geoseg.hints import fitted
 
 T = TypeVar("T")
@@ -48,6 +49,34 @@ def beginning(path: str | Path, most: int = 16) -> bytes | None:
             return file.read(most)
     except (OSError, ValueError):
         return None
+
+
+def head_of(path: str | Path, most: int, needed: str, error: type[GeosegError]) -> bytes:
+    """The first bytes of a file that must be there.
+
+    Args:
+        path: the file; a pipe would keep its reader waiting.
+        most: bytes.
+        needed: what is wanted, such as "a raster file such as a GeoTIFF".
+        error: the type to raise.
+
+    Raises:
+        GeosegError: of the given type: it is missing, no regular file, empty, or cannot be read.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise error(f"{path}: is {kind}; {needed} is needed")
+        with Path(path).open("rb") as file:
+            head = file.read(most)
+    except FileNotFoundError as cause:
+        raise error(f"{path}: there is no such file") from cause
+    except (OSError, ValueError) as cause:
+        raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
+    if not head:
+        raise error(f"{path}: the file is empty; {needed} is needed")
+    return head
 
 
 @contextmanager

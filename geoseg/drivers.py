@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
-from geoseg.documents import beginning
+from geoseg.documents import beginning, head_of
 from geoseg.errors import GeosegError
 
 # What a file's first bytes say it is. A VRT named scene.tif would otherwise open as a VRT and read any file it names.
@@ -44,19 +43,7 @@ def drivers_of(path: str, error: type[GeosegError], allowed: tuple[str, ...] = (
     Raises:
         GeosegError: of the given type: missing, no regular file, or nothing that a driver may open.
     """
-    try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise error(f"{path}: is {kind}; a raster file such as a GeoTIFF is needed")
-        with Path(path).open("rb") as file:
-            head = file.read(20)
-    except FileNotFoundError as cause:
-        raise error(f"{path}: there is no such file") from cause
-    except (OSError, ValueError) as cause:
-        raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
-    if not head:
-        raise error(f"{path}: the file is empty; a raster such as a GeoTIFF is needed")
+    head = head_of(path, 20, "a raster file such as a GeoTIFF", error)
     for magic, driver in _MAGIC:
         if head.startswith(magic):
             return (driver,)

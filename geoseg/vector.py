@@ -10,7 +10,6 @@ import json
 import logging
 import mmap
 import re
-import stat
 import warnings
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from pyarrow import ArrowException
 
 from geoseg.crs import refuse_grid_elsewhere
 from geoseg.disk import refuse_pipes_beside
-from geoseg.documents import beginning
+from geoseg.documents import beginning, head_of
 from geoseg.errors import GeosegError, LabelError
 from geoseg.geopackages import MAGIC, crs_text_of, layers_of, left_alone, refuse_computed
 from geoseg.grid import Grid
@@ -106,7 +105,8 @@ def read_vector(
         GeosegError: of the given type: missing, not a vector file, no such layer, or nothing in it.
     """
     path = Path(path)
-    head = _head(path, error)
+    head = head_of(path, 1_000_000, "a vector file such as a GeoPackage", error)
+    refuse_pipes_beside(path, error)
     # Before GDAL sees it: a coordinate system that names a grid has it opened with the file.
     refuse_grid_elsewhere(_crs_text(path, head), path, error)
     try:
@@ -137,24 +137,6 @@ def _crs_text(path: Path, head: bytes) -> str:
         beside = (path.with_suffix(suffix) for suffix in (".prj", ".PRJ"))
         return "\n".join(file.read_text("latin-1") for file in beside if file.is_file())
     return ""
-
-
-def _head(path: Path, error: type[GeosegError]) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise error(f"{path}: is {kind}; a vector file such as a GeoPackage is needed")
-        refuse_pipes_beside(path, error)
-        with path.open("rb") as file:
-            head = file.read(1_000_000)
-    except FileNotFoundError as cause:
-        raise error(f"{path}: there is no such file") from cause
-    except (OSError, ValueError) as cause:
-        raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
-    if not head:
-        raise error(f"{path}: the file is empty; a vector file such as a GeoPackage is needed")
-    return head
 
 
 def _source(path: Path, head: bytes, error: type[GeosegError]) -> str | bytes:
